@@ -1,0 +1,1 @@
+"""The words of the domain: models, errors, ids and the clock. No XML, HTTP or SQL here."""

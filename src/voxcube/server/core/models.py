@@ -1,0 +1,149 @@
+"""The nouns of the domain as values. Times are Unix seconds (UTC) unless the name ends in ``_ms``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class DialogType(IntEnum):
+    """Kinds of dialogs, numbered as the vendor's server does (quirks B: the JS enum swaps 1 and 4)."""
+
+    BROADCAST = 1
+    GROUP = 2
+    PRIVATE = 3
+    PUBLIC = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSettings:
+    """What an operator may switch per application (rest §2)."""
+
+    session_creates_user: bool = True
+    disable_users_list_v1: bool = False
+    dialog_custom_fields: tuple[str, ...] = ()
+    chat_alerts: bool = True
+    group_subscribe: bool = False
+    password_min_length: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """An application: a world of users and dialogs that no other application sees."""
+
+    id: int
+    name: str
+    auth_key: str
+    auth_secret: str | None
+    admin_api_key: str
+    settings: AppSettings = AppSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account. ``password_hash`` (argon2id, PHC text) never leaves the server; None = cannot log in by password."""
+
+    id: int
+    app_id: int
+    login: str | None = None
+    email: str | None = None
+    full_name: str | None = None
+    phone: str | None = None
+    website: str | None = None
+    custom_data: str | None = None
+    avatar: str | None = None
+    external_user_id: int | None = None
+    external_id: str | None = None
+    facebook_id: str | None = None
+    twitter_id: str | None = None
+    blob_id: int | None = None
+    user_tags: tuple[str, ...] = ()
+    timezone: int | None = None
+    is_guest: bool = False
+    created_at: int = 0
+    updated_at: int = 0
+    last_request_at: int | None = None
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session token's state; the token itself is only ever stored as a hash. ``user_id`` None = application session."""
+
+    id: int
+    app_id: int
+    user_id: int | None
+    created_at: int
+    updated_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialog:
+    """A conversation. ``live`` = its live messages, ``last_seq`` = the number of the newest message ever stored."""
+
+    id: str
+    app_id: int
+    type: DialogType
+    owner_id: int
+    name: str | None = None
+    description: str | None = None
+    photo: str | None = None
+    extensions: Mapping[str, str] | None = None
+    permissions: Mapping[str, bool] | None = None
+    data: Mapping[str, Any] | None = None
+    pinned_messages_ids: tuple[str, ...] = ()
+    created_at: int = 0
+    updated_at_ms: int = 0
+    last_seq: int = 0
+    live: int = 0
+    last_message: str | None = None
+    last_message_id: str | None = None
+    last_message_seq: int | None = None
+    last_message_date_sent: int | None = None
+    last_message_user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One user's place in one dialog; it outlives leaving (``active`` False), so a rejoin continues (design §4).
+
+    ``base``           messages up to this seq do not concern the member (a public dialog's subscription)
+    ``settled``        live messages that are own, read, deleted for the member or before ``base``
+    ``handed``         highest seq handed to one of the user's sessions
+    ``hidden_before``  messages up to this seq are cleared for the member
+    ``hidden``         the dialog is not in the member's list until its next message
+    """
+
+    dialog_id: str
+    user_id: int
+    active: bool = True
+    admin: bool = False
+    hidden: bool = False
+    muted: bool = False
+    joined_at: int = 0
+    base: int = 0
+    settled: int = 0
+    handed: int = 0
+    hidden_before: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A stored message. ``recipient_id`` is the opponent in a private dialog, 0 otherwise (rest §7.1)."""
+
+    id: str
+    app_id: int
+    dialog_id: str
+    seq: int
+    sender_id: int
+    recipient_id: int
+    body: str
+    date_sent: int
+    created_at: int
+    updated_at: int
+    edited_at: int | None = None
+    attachments: tuple[Mapping[str, str], ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
