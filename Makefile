@@ -1,0 +1,44 @@
+# Short verbs, the same on a developer's machine and in CI. Everything is installed inside this checkout.
+PYTHON ?= python3
+BIN := .venv/bin
+NPM := $(shell command -v npm 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: .venv/.installed tests/js/node_modules/.installed  ## .venv with everything needed, and the JavaScript SDK for the tests
+
+.venv/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,postgres,dev]'
+	@touch $@
+
+# The JavaScript SDK is only needed by the tests that drive it; without Node they are skipped.
+tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
+ifeq ($(NPM),)
+	@echo 'npm is not installed: the tests with the JavaScript SDK will be skipped'
+else
+	@cd tests/js && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+endif
+
+demo: install  ## the server with a demo application and users, and what to connect with
+	@$(BIN)/voxcube demo
+
+test: install  ## every test that can run here; says what was skipped and why
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install  ## lint, format check, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install  ## repair what ruff can repair
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+clean:  ## remove what install made
+	rm -rf .venv tests/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

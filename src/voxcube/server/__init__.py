@@ -1,0 +1,1 @@
+"""The chat server; needs the extra `voxcube[server]`."""

@@ -1,0 +1,199 @@
+"""The options of the server: one dataclass from which flags, environment variables, TOML keys and the reference derive.
+
+A flag beats an environment variable, which beats the TOML file. Whatever is not known is an error: a typing mistake
+in an option must not silently leave a default in force.
+"""
+
+import ipaddress
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+ENV_PREFIX = "VOXCUBE_"
+CONFIG_VARIABLE = "VOXCUBE_CONFIG"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("console", "json")
+
+_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the text is one line for the person who wrote it."""
+
+
+def _option(default: Any, text: str, *, metavar: str) -> Any:
+    return field(default=default, metadata={"help": text, "metavar": metavar})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All options of a server. Each is a flag, a variable `VOXCUBE_…` and a TOML key of the same name."""
+
+    data: Path = _option(
+        Path("voxcube-data"), "directory for the database, certificate and demo credentials", metavar="DIR"
+    )
+    domain: str = _option("localhost", "domain of the user addresses (the chat host)", metavar="DOMAIN")
+    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 or :: for all", metavar="ADDRESS")
+    http_port: int = _option(8080, "REST, /health; 0 turns it off", metavar="PORT")
+    https_port: int = _option(8443, "the same over TLS; 0 turns it off", metavar="PORT")
+    xmpp_port: int = _option(
+        5222, "XMPP over TCP, in clear; open only with --plaintext; 0 turns it off", metavar="PORT"
+    )
+    xmpps_port: int = _option(5223, "XMPP over TCP with TLS from the first byte; 0 turns it off", metavar="PORT")
+    ws_port: int = _option(
+        5280, "XMPP over WebSocket in clear, for loopback and behind a TLS proxy; 0 turns it off", metavar="PORT"
+    )
+    wss_port: int = _option(5291, "XMPP over WebSocket with TLS; 0 turns it off", metavar="PORT")
+    tls_cert: Path | None = _option(
+        None, "certificate chain (PEM); without it a self-signed one is made in the data directory", metavar="FILE"
+    )
+    tls_key: Path | None = _option(None, "private key of the certificate (PEM)", metavar="FILE")
+    plaintext: bool = _option(False, "allow --xmpp-port without TLS; loopback only", metavar="BOOL")
+    unlimited: bool = _option(False, "switch rate limits and login throttling off; loopback only", metavar="BOOL")
+    database: str = _option(
+        "", "sqlite:///PATH or postgresql://…; default: voxcube.db in the data directory", metavar="URL"
+    )
+    node: str = _option("", "name of this node, unique on one database; default: the host name", metavar="NAME")
+    log_level: str = _option("info", "least severe events to log: " + ", ".join(LOG_LEVELS), metavar="LEVEL")
+    log_format: str = _option("console", "log to standard error as: " + ", ".join(LOG_FORMATS), metavar="FORMAT")
+
+    @classmethod
+    def load(cls, path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
+        """Reads the options from the TOML file at `path`, the variables in `environ`, and `overrides` (flags).
+
+        An override of None counts as not given. Raises ConfigError.
+        """
+        known = {f.name: f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for source, given in (
+            (str(path), _read_toml(path) if path is not None else {}),
+            ("environment", _from_environ(environ)),
+            ("command line", {name: value for name, value in overrides.items() if value is not None}),
+        ):
+            for name, value in given.items():
+                if name not in known:
+                    raise ConfigError(f"{source}: there is no option {_spelled(source, name)}")
+                try:
+                    values[name] = _convert(known[name], value)
+                except ValueError as error:
+                    raise ConfigError(f"{source}: {_spelled(source, name)} {error}") from None
+        config = cls(**values)
+        config.check()
+        return config
+
+    @property
+    def database_url(self) -> str:
+        """The database in force: the `database` option, or the SQLite file in the data directory."""
+        return self.database or f"sqlite:///{self.data.absolute() / 'voxcube.db'}"
+
+    @property
+    def node_name(self) -> str:
+        """The name this node goes by in presence and job leases."""
+        return self.node or socket.gethostname()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Door name → port, for the doors that are not turned off."""
+        doors = {f.name.removesuffix("_port"): getattr(self, f.name) for f in fields(self) if f.name.endswith("_port")}
+        return {door: port for door, port in doors.items() if port and (door != "xmpp" or self.plaintext)}
+
+    def check(self) -> None:
+        """Raises ConfigError when a value, or a combination of values, cannot be used."""
+        if not _DOMAIN.fullmatch(self.domain) or len(self.domain) > 253:
+            raise ConfigError(f"domain {self.domain!r} is not a host name")
+        if "muc" in self.domain:
+            # Official SDKs tell a room from a user by this substring.
+            raise ConfigError(f"domain {self.domain!r} must not contain 'muc': clients take such addresses for rooms")
+        for f in fields(self):
+            if f.name.endswith("_port") and not 0 <= getattr(self, f.name) <= 65535:
+                raise ConfigError(f"{f.name} {getattr(self, f.name)} is not between 0 and 65535")
+        taken: dict[int, str] = {}
+        for door, port in self.ports.items():
+            if port in taken:
+                raise ConfigError(f"{taken[port]}_port and {door}_port are both {port}")
+            taken[port] = door
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("tls_cert and tls_key belong together: give both or neither")
+        for name in ("plaintext", "unlimited"):
+            if getattr(self, name) and not is_loopback(self.host):
+                raise ConfigError(f"{name} is for loopback only, but the server would listen on {self.host}")
+        if not self.database_url.startswith(("sqlite:///", "postgresql://")):
+            raise ConfigError("database must start with sqlite:/// or postgresql://")
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigError(f"log_level {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(f"log_format {self.log_format!r} is none of {', '.join(LOG_FORMATS)}")
+
+
+def flag(name: str) -> str:
+    """The command line flag of an option: `http_port` → `--http-port`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The environment variable of an option: `http_port` → `VOXCUBE_HTTP_PORT`."""
+    return ENV_PREFIX + name.upper()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on `host` can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENV_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE
+    }
+
+
+def _spelled(source: str, name: str) -> str:
+    if source == "environment":
+        return variable(name)
+    return flag(name) if source == "command line" else repr(name)
+
+
+def _convert(option: Field[Any], value: object) -> object:
+    """`value` in the type of the option. Text is read (variables, flags); TOML values must have the right type."""
+    annotation = option.type
+    if annotation is int:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip()):
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValueError(f"must be a whole number, not {value!r}")
+    if annotation is bool:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+            return value.strip().lower() in _TRUE
+        raise ValueError(f"must be true or false, not {value!r}")
+    if annotation is str:
+        if isinstance(value, str):
+            return value.strip().lower() if option.name == "domain" else value.strip()
+        raise ValueError(f"must be a text, not {value!r}")
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f"must be a path, not {value!r}")
+    return Path(value)
