@@ -81,56 +81,6 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialog:
-    """A conversation. ``live`` = its live messages, ``last_seq`` = the number of the newest message ever stored."""
-
-    id: str
-    app_id: int
-    type: DialogType
-    owner_id: int
-    name: str | None = None
-    description: str | None = None
-    photo: str | None = None
-    extensions: Mapping[str, str] | None = None
-    permissions: Mapping[str, bool] | None = None
-    data: Mapping[str, Any] | None = None
-    pinned_messages_ids: tuple[str, ...] = ()
-    created_at: int = 0
-    updated_at_ms: int = 0
-    last_seq: int = 0
-    live: int = 0
-    last_message: str | None = None
-    last_message_id: str | None = None
-    last_message_seq: int | None = None
-    last_message_date_sent: int | None = None
-    last_message_user_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One user's place in one dialog; it outlives leaving (``active`` False), so a rejoin continues (design §4).
-
-    ``base``           messages up to this seq do not concern the member (a public dialog's subscription)
-    ``settled``        live messages that are own, read, deleted for the member or before ``base``
-    ``handed``         highest seq handed to one of the user's sessions
-    ``hidden_before``  messages up to this seq are cleared for the member
-    ``hidden``         the dialog is not in the member's list until its next message
-    """
-
-    dialog_id: str
-    user_id: int
-    active: bool = True
-    admin: bool = False
-    hidden: bool = False
-    muted: bool = False
-    joined_at: int = 0
-    base: int = 0
-    settled: int = 0
-    handed: int = 0
-    hidden_before: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A stored message. ``recipient_id`` is the opponent in a private dialog, 0 otherwise (rest §7.1)."""
 
@@ -142,8 +92,67 @@ class Message:
     recipient_id: int
     body: str
     date_sent: int
-    created_at: int
-    updated_at: int
+    created_at_ms: int
+    updated_at_ms: int
     edited_at: int | None = None
     attachments: tuple[Mapping[str, str], ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialog:
+    """A conversation.
+
+    ``pair``       "lower:higher" user ids of a private dialog, None otherwise
+    ``seq``        of the newest message ever stored here
+    ``live``       how many messages are not deleted for everyone
+    ``last_seq``   of the newest live message, 0 = none
+    """
+
+    id: str
+    app_id: int
+    type: DialogType
+    owner_id: int
+    pair: str | None = None
+    name: str | None = None
+    description: str | None = None
+    photo: str | None = None
+    extensions: Mapping[str, str] | None = None
+    permissions: Mapping[str, bool] | None = None
+    data: Mapping[str, Any] | None = None
+    pinned: tuple[str, ...] = ()
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+    seq: int = 0
+    live: int = 0
+    last_seq: int = 0
+    last_date_sent: int | None = None
+
+
+def pair_key(a: int, b: int) -> str:
+    """The one name of the private dialog of two users, whoever of them asks."""
+    return f"{min(a, b)}:{max(a, b)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One user's place in one dialog; it outlives leaving (``active`` False), so a rejoin continues (design §4).
+
+    ``handed``         highest seq handed to one of the user's sessions
+    ``settled``        live messages that are own, read, deleted for the member or before ``base``
+    ``base``           messages up to this seq count as settled from the start (a public dialog's subscription)
+    ``hidden_before``  messages up to this seq are cleared for the member
+    ``hidden``         the dialog is not in the member's list until its next message
+    """
+
+    dialog_id: str
+    user_id: int
+    active: bool = True
+    admin: bool = False
+    hidden: bool = False
+    muted: bool = False
+    joined_at: int = 0
+    handed: int = 0
+    settled: int = 0
+    base: int = 0
+    hidden_before: int = 0
