@@ -1,0 +1,159 @@
+"""PostgreSQL through asyncpg: a pool for reads, and one connection per write lane, reopened when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+
+from voxcube.server.storage.database import (
+    Ambiguous,
+    Contention,
+    Database,
+    DatabaseError,
+    DataError,
+    Row,
+    Tx,
+    UniqueViolation,
+    Unreachable,
+)
+from voxcube.server.storage.sql import Bulk, Query
+
+T = TypeVar("T")
+
+LANES = 4
+READERS = 8
+CONNECT_SECONDS = 10.0
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TooManyConnectionsError,
+    TimeoutError,
+    asyncpg.IdleSessionTimeoutError,
+)
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+
+
+def translated(error: Exception) -> DatabaseError:
+    """The driver's error in the words of `database.py`."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return UniqueViolation(str(error))
+    if isinstance(error, _AGAIN):
+        return Contention(str(error))
+    if isinstance(error, asyncpg.DataError):  # also an InterfaceError: it must be asked first
+        return DataError(str(error))
+    if isinstance(error, _LOST):
+        return Unreachable(str(error) or type(error).__name__)
+    return DataError(str(error))
+
+
+class PostgresTx:
+    """Statements on one connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: Query, *args: Any) -> list[Row]:
+        text, arrange = query.compiled("postgresql")
+        found: list[Row] = await self._connection.fetch(text, *arrange(args))
+        return found
+
+    async def row(self, query: Query, *args: Any) -> Row | None:
+        text, arrange = query.compiled("postgresql")
+        found: Row | None = await self._connection.fetchrow(text, *arrange(args))
+        return found
+
+    async def value(self, query: Query, *args: Any) -> Any:
+        found = await self.row(query, *args)
+        return None if found is None else found[0]
+
+    async def execute(self, query: Query, *args: Any) -> int:
+        text, arrange = query.compiled("postgresql")
+        status: str = await self._connection.execute(text, *arrange(args))
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._connection.execute(bulk.postgresql, *map(list, zip(*rows, strict=True)))
+
+    async def pick(self, bulk: Bulk, keys: Sequence[Row]) -> list[Row]:
+        if not keys:
+            return []
+        found: list[Row] = await self._connection.fetch(bulk.postgresql, *map(list, zip(*keys, strict=True)))
+        return found
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL database, shared by any number of nodes."""
+
+    backend = "postgresql"
+    lanes = LANES
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: Any = None
+        self._lanes: list[Any] = [None] * LANES
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresDatabase:
+        """Raises Unreachable when there is no server at `url` (postgresql://user:password@host:port/name)."""
+        self = cls(url)
+        try:
+            self._pool = await asyncpg.create_pool(url, min_size=1, max_size=READERS, timeout=CONNECT_SECONDS)
+        except (*_LOST, asyncpg.PostgresError) as error:
+            raise translated(error) from error
+        return self
+
+    async def row(self, query: Query, *args: Any) -> Row | None:
+        return await self.read(lambda tx: tx.row(query, *args))
+
+    async def fetch(self, query: Query, *args: Any) -> list[Row]:
+        return await self.read(lambda tx: tx.fetch(query, *args))
+
+    async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        try:
+            async with self._pool.acquire() as connection:
+                return await fn(PostgresTx(connection))
+        except (*_LOST, asyncpg.PostgresError) as error:
+            raise translated(error) from error
+
+    async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
+        try:
+            connection = self._lanes[lane]
+            if connection is None or connection.is_closed():
+                connection = self._lanes[lane] = await asyncpg.connect(
+                    self._url, timeout=CONNECT_SECONDS, server_settings={"synchronous_commit": "on"}
+                )
+            await connection.execute("BEGIN")
+            try:
+                result = await fn(PostgresTx(connection))
+            except BaseException:
+                if not connection.is_closed():
+                    await asyncio.shield(connection.execute("ROLLBACK"))
+                raise
+        except (*_LOST, asyncpg.PostgresError) as error:
+            raise translated(error) from error
+        try:
+            await connection.execute("COMMIT")
+        except (*_LOST, asyncpg.PostgresError) as error:
+            if connection.is_closed() or isinstance(error, _LOST):
+                raise Ambiguous(str(error)) from error
+            raise translated(error) from error
+        return result
+
+    async def close(self) -> None:
+        for connection in self._lanes:
+            if connection is not None and not connection.is_closed():
+                await connection.close()
+        await self._pool.close()

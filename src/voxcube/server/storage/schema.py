@@ -1,0 +1,223 @@
+"""The tables. Hot tables carry the dialog or user id first in the key; every row belongs to one application.
+
+Units: `created_at` and `updated_at` of dialogs and messages are milliseconds since the epoch, all other times are
+seconds. JSON is text. Booleans are real booleans on PostgreSQL and 0/1 on SQLite.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+
+def _int(name: str, default: int | None = None, *, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null, server_default=None if default is None else text(str(default)))
+
+
+def _text(name: str, *, null: bool = True) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=text("false"))
+
+
+# One row: `generation` rises with every change made outside a server (the CLI), so that running ones notice;
+# `users` and the like hand out integer ids.
+counters = Table("counters", metadata, Column("name", Text, primary_key=True), _int("value", 0))
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _text("name", null=False),
+    _text("auth_key", null=False),
+    _text("auth_secret", null=False),
+    _text("admin_api_key", null=False),
+    _text("settings", null=False),  # JSON object
+    _int("created_at"),
+    UniqueConstraint("auth_key"),
+    UniqueConstraint("admin_api_key"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _int("app_id"),
+    _text("login"),
+    _text("login_key"),  # case-folded, unique in the application
+    _text("email"),
+    _text("email_key"),
+    _text("password_hash"),
+    _text("full_name"),
+    _text("phone"),
+    _text("website"),
+    _text("custom_data"),
+    _text("avatar"),
+    _text("external_id"),
+    _text("facebook_id"),
+    _text("twitter_id"),
+    _text("user_tags"),
+    _int("external_user_id", null=True),
+    _int("blob_id", null=True),
+    _int("timezone", null=True),
+    _flag("is_guest"),
+    _int("created_at"),
+    _int("updated_at"),
+    _int("last_request_at", null=True),
+    UniqueConstraint("app_id", "login_key"),
+    UniqueConstraint("app_id", "email_key"),
+    UniqueConstraint("app_id", "external_id"),
+)
+
+# Session tokens, stored as SHA-256 in hex. `user_id` 0 = application session.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    _int("id"),
+    _int("app_id"),
+    _int("user_id"),
+    _int("expires_at"),
+    _int("created_at"),
+    _int("updated_at"),
+    UniqueConstraint("id"),
+    Index("tokens_user", "user_id", "expires_at"),
+    Index("tokens_expiry", "expires_at"),
+)
+
+dialogs = Table(
+    "dialogs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _int("app_id"),
+    Column("type", SmallInteger, nullable=False),  # 1 broadcast, 2 group, 3 private, 4 public
+    _int("owner_id"),
+    _text("pair"),  # "lower:higher" user ids of a private dialog
+    _text("name"),
+    _text("description"),
+    _text("photo"),
+    _text("extensions"),  # JSON
+    _text("data"),  # JSON
+    _text("permissions"),  # JSON
+    _text("pinned"),  # JSON list of message ids
+    _int("created_at"),  # ms
+    _int("updated_at"),  # ms
+    _int("seq", 0),  # of the newest message ever stored here
+    _int("live", 0),  # messages not deleted for everyone
+    _int("last_seq", 0),  # of the newest live message, 0 = none
+    _int("last_date_sent", null=True),
+    UniqueConstraint("app_id", "pair"),
+    Index("dialogs_app", "app_id", "type"),
+)
+
+# A member row outlives leaving: receipts of former members stay, a rejoin continues.
+members = Table(
+    "members",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("user_id"),
+    _int("app_id"),
+    Column("type", SmallInteger, nullable=False),  # the dialog's, so that a user's dialogs are found without a join
+    _flag("active"),
+    _flag("admin"),
+    _flag("hidden"),
+    _flag("muted"),
+    _int("joined_at"),
+    _int("handed", 0),  # highest seq handed to one of this user's sessions
+    _int("settled", 0),  # live messages that are own, read, deleted for me, or before `base`
+    _int("base", 0),  # messages up to this seq count as settled from the start
+    _int("hidden_before", 0),  # "clear history for me": messages up to this seq are gone for this user
+    PrimaryKeyConstraint("dialog_id", "user_id"),
+    Index("members_user", "user_id", "active", "type"),
+    sqlite_with_rowid=False,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("seq"),
+    _text("id", null=False),
+    _int("app_id"),
+    _int("sender_id"),
+    _int("recipient_id"),  # 0 outside private dialogs
+    _text("body", null=False),
+    _text("properties"),  # JSON object of custom parameters
+    _text("attachments"),  # JSON list
+    _text("extras"),  # XML of the stanza's other children, for a late delivery
+    _int("date_sent"),  # as the client says
+    _int("created_at"),  # ms, server time
+    _int("updated_at"),  # ms
+    _int("edited_at", null=True),
+    PrimaryKeyConstraint("dialog_id", "seq"),
+    Index("messages_date", "dialog_id", "date_sent", "seq"),
+)
+
+# Client-made message ids, unique per application: a resend is recognised here.
+message_ids = Table(
+    "message_ids",
+    metadata,
+    _int("app_id"),
+    _text("id", null=False),
+    _text("dialog_id", null=False),
+    _int("seq"),
+    _int("sender_id"),
+    PrimaryKeyConstraint("app_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+# What a member has had: intervals of seq, nearly always one row. kind 1 = delivered, 2 = read.
+receipts = Table(
+    "receipts",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("user_id"),
+    _int("kind"),
+    _int("low"),
+    _int("high"),
+    PrimaryKeyConstraint("dialog_id", "user_id", "kind", "low"),
+    sqlite_with_rowid=False,
+)
+
+# "Delete for me": sparse.
+hidden_messages = Table(
+    "hidden_messages",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("user_id"),
+    _int("seq"),
+    PrimaryKeyConstraint("dialog_id", "user_id", "seq"),
+    sqlite_with_rowid=False,
+)
+
+# Who is online: rows of a node whose lease has run out count as offline.
+presence = Table(
+    "presence",
+    metadata,
+    _int("user_id"),
+    _text("node", null=False),
+    _int("sessions"),
+    _int("active"),
+    PrimaryKeyConstraint("user_id", "node"),
+    Index("presence_node", "node"),
+    sqlite_with_rowid=False,
+)
+nodes = Table("nodes", metadata, Column("node", Text, primary_key=True), _int("lease_until"))
+job_leases = Table(
+    "job_leases", metadata, Column("name", Text, primary_key=True), _text("node", null=False), _int("lease_until")
+)

@@ -1,0 +1,191 @@
+"""Statements written once with SQLAlchemy Core and compiled once per backend to plain text.
+
+The hot path never touches SQLAlchemy: a `Query` or a bulk statement is turned into text and an argument order at its
+first use, and from then on the drivers get tuples. The real forks between the backends (lists as parameters, set-wise
+inserts and updates, row locks) stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Column, Table, bindparam
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import Boolean, Integer, NullType
+
+Backend = Literal["sqlite", "postgresql"]
+Args = Sequence[Any]
+
+_DIALECTS = {"sqlite": SQLiteDialect_pysqlite(paramstyle="qmark"), "postgresql": PGDialect_asyncpg()}  # type: ignore[no-untyped-call]
+
+
+class in_list(ColumnElement[bool]):  # noqa: N801 - reads as an operator
+    """`column IN :name`, where the value of `name` is a list of any length (one parameter, one plan)."""
+
+    inherit_cache = False
+    type = NullType()  # a Boolean would be written `… = 1` on SQLite, which hides the column from its index
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        self.column = column
+        self.list = bindparam(name, expanding=False)
+
+
+@compiles(in_list, "sqlite")
+def _in_list_sqlite(element: in_list, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.column, **kw)} IN (SELECT value FROM json_each({compiler.process(element.list, **kw)}))"
+
+
+@compiles(in_list, "postgresql")
+def _in_list_postgres(element: in_list, compiler: SQLCompiler, **kw: Any) -> str:
+    kind = _array_type(element.column)
+    # The cast is ours: the bind itself renders with an unknown type, which PostgreSQL takes from here.
+    parameter = compiler.process(element.list, **kw).split("::")[0]
+    return f"{compiler.process(element.column, **kw)} = ANY({parameter}::{kind}[])"
+
+
+def _array_type(column: ColumnElement[Any]) -> str:
+    return "bigint" if isinstance(column.type, Integer) else "boolean" if isinstance(column.type, Boolean) else "text"
+
+
+class Query:
+    """One statement and the names of its parameters; values are passed positionally in the order of `names`."""
+
+    __slots__ = ("_compiled", "names", "statement")
+
+    def __init__(self, statement: Any, *names: str) -> None:
+        self.statement = statement
+        self.names = names
+        self._compiled: dict[str, tuple[str, Callable[[Args], Args]]] = {}
+
+    def compiled(self, backend: Backend) -> tuple[str, Callable[[Args], Args]]:
+        """The text for `backend`, and a function that puts the values into the driver's order."""
+        found = self._compiled.get(backend)
+        if found is None:
+            found = self._compiled[backend] = self._compile(backend)
+        return found
+
+    def _compile(self, backend: Backend) -> tuple[str, Callable[[Args], Args]]:
+        compiled = self.statement.compile(dialect=_DIALECTS[backend])
+        order = list(compiled.positiontup or ())
+        index = {name: position for position, name in enumerate(self.names)}
+        unknown = [name for name in order if name not in index and compiled.params.get(name) is None]
+        missing = [name for name in self.names if name not in order]
+        if unknown or missing:
+            raise ValueError(f"query parameters do not match: unknown {unknown}, unused {missing} in {compiled}")
+        if order == list(self.names):
+            arrange: Callable[[Args], Args] = _lists_as_json if backend == "sqlite" else _same
+        else:
+            places = [(index.get(name, -1), compiled.params.get(name)) for name in order]
+
+            def arrange(args: Args) -> Args:
+                ordered = [args[place] if place >= 0 else constant for place, constant in places]
+                return _lists_as_json(ordered) if backend == "sqlite" else ordered
+
+        return str(compiled), arrange
+
+
+def _same(args: Args) -> Args:
+    return args
+
+
+def _lists_as_json(args: Args) -> Args:
+    for value in args:
+        if type(value) is list:
+            return [json.dumps(item) if type(item) is list else item for item in args]
+    return args
+
+
+class Bulk:
+    """A set-wise statement over many rows at once: `executemany` on SQLite, `unnest` on PostgreSQL.
+
+    Rows are tuples in the order of `columns`; on PostgreSQL the whole set is one statement and one round trip.
+    """
+
+    __slots__ = ("columns", "postgresql", "sqlite")
+
+    def __init__(self, sqlite: str, postgresql: str, columns: Sequence[Column[Any]]) -> None:
+        self.sqlite = sqlite
+        self.postgresql = postgresql
+        self.columns = tuple(columns)
+
+
+def _unnest(columns: Sequence[Column[Any]]) -> str:
+    return "unnest(" + ", ".join(f"${i}::{_array_type(c)}[]" for i, c in enumerate(columns, 1)) + ")"
+
+
+def bulk_insert(table: Table, *names: str, ignore_existing: bool = False) -> Bulk:
+    """INSERT of many rows; with `ignore_existing` a row whose key is taken is left out."""
+    columns = [table.c[name] for name in names]
+    into = f"INSERT INTO {table.name} ({', '.join(names)})"
+    tail = " ON CONFLICT DO NOTHING" if ignore_existing else ""
+    marks = ", ".join("?" * len(names))
+    return Bulk(f"{into} VALUES ({marks}){tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
+
+
+def bulk_upsert(table: Table, *names: str) -> Bulk:
+    """INSERT of many rows that replaces the other columns where the primary key is taken."""
+    keys = [c.name for c in table.primary_key.columns]
+    columns = [table.c[name] for name in names]
+    sets = ", ".join(f"{n} = excluded.{n}" for n in names if n not in keys)
+    tail = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
+    into = f"INSERT INTO {table.name} ({', '.join(names)})"
+    marks = ", ".join("?" * len(names))
+    return Bulk(f"{into} VALUES ({marks}){tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
+
+
+def bulk_update(table: Table, keys: Sequence[str], *names: str, greatest: bool = False) -> Bulk:
+    """UPDATE of many rows by `keys`; rows are (values of `names`…, values of `keys`…).
+
+    With `greatest` a value is only ever raised.
+    """
+    columns = [table.c[name] for name in (*names, *keys)]
+    if greatest:
+        one = ", ".join(f"{n} = max({n}, ?)" for n in names)
+        many = ", ".join(f"{n} = greatest(t.{n}, u.{n})" for n in names)
+    else:
+        one = ", ".join(f"{n} = ?" for n in names)
+        many = ", ".join(f"{n} = u.{n}" for n in names)
+    where = " AND ".join(f"{key} = ?" for key in keys)
+    join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
+    alias = ", ".join((*names, *keys))
+    return Bulk(
+        f"UPDATE {table.name} SET {one} WHERE {where}",
+        f"UPDATE {table.name} AS t SET {many} FROM {_unnest(columns)} AS u({alias}) WHERE {join}",
+        columns,
+    )
+
+
+def bulk_delete(table: Table, *keys: str) -> Bulk:
+    """DELETE of many rows by `keys`."""
+    columns = [table.c[name] for name in keys]
+    where = " AND ".join(f"{key} = ?" for key in keys)
+    join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
+    return Bulk(
+        f"DELETE FROM {table.name} WHERE {where}",
+        f"DELETE FROM {table.name} AS t USING {_unnest(columns)} AS u({', '.join(keys)}) WHERE {join}",
+        columns,
+    )
+
+
+def bulk_select(table: Table, keys: Sequence[str], *names: str, lock: bool = False) -> Bulk:
+    """SELECT of `names` from the rows whose `keys` are in a set of keys, in one statement.
+
+    With `lock` PostgreSQL locks the rows in the order of the keys, so that no two transactions can wait for each
+    other (SQLite has one writer and nothing to lock).
+    """
+    columns = [table.c[name] for name in keys]
+    picks = ", ".join(f"t.{name}" for name in names)
+    sqlite = " AND ".join(f"t.{key} = j.value ->> {i}" for i, key in enumerate(keys))
+    join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
+    tail = " ORDER BY " + ", ".join(f"t.{key}" for key in keys) + " FOR UPDATE OF t" if lock else ""
+    return Bulk(
+        f"SELECT {picks} FROM json_each(?) AS j CROSS JOIN {table.name} AS t ON {sqlite}",
+        f"SELECT {picks} FROM {_unnest(columns)} AS u({', '.join(keys)}) JOIN {table.name} AS t ON {join}{tail}",
+        columns,
+    )

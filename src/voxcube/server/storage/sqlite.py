@@ -1,0 +1,174 @@
+"""SQLite: one thread that writes, one reader on the event loop, and a few threads for pages and searches.
+
+Only the standard library's copy of SQLite may be in the process: POSIX locks of one copy are dropped by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from voxcube.server.storage.database import (
+    Contention,
+    Database,
+    DatabaseError,
+    DataError,
+    Row,
+    Tx,
+    UniqueViolation,
+    Unreachable,
+    drive,
+)
+from voxcube.server.storage.sql import Bulk, Query
+
+
+T = TypeVar("T")
+
+READERS = 2
+BUSY_SECONDS = 10.0
+_AWAY = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT"}
+)
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions are begun and ended by name only."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=512
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    # Acknowledged means on disk: each commit is fsynced (design promise 1).
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -16384")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def translated(error: sqlite3.Error) -> DatabaseError:
+    """The driver's error in the words of `database.py`."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if isinstance(error, sqlite3.IntegrityError):
+        return UniqueViolation(str(error)) if "UNIQUE" in name or "PRIMARYKEY" in name else DataError(str(error))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Contention(str(error))
+    if any(name.startswith(prefix) for prefix in _AWAY):
+        return Unreachable(str(error))
+    return DataError(str(error))
+
+
+class SqliteTx:
+    """Statements on one connection; every method returns without suspending."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: Query, *args: Any) -> list[Row]:
+        text, arrange = query.compiled("sqlite")
+        return self._connection.execute(text, arrange(args)).fetchall()
+
+    async def row(self, query: Query, *args: Any) -> Row | None:
+        found = await self.fetch(query, *args)
+        return found[0] if found else None
+
+    async def value(self, query: Query, *args: Any) -> Any:
+        found = await self.row(query, *args)
+        return None if found is None else found[0]
+
+    async def execute(self, query: Query, *args: Any) -> int:
+        text, arrange = query.compiled("sqlite")
+        return self._connection.execute(text, arrange(args)).rowcount
+
+    async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
+        if rows:
+            self._connection.executemany(bulk.sqlite, rows)
+
+    async def pick(self, bulk: Bulk, keys: Sequence[Row]) -> list[Row]:
+        return self._connection.execute(bulk.sqlite, (json.dumps(keys),)).fetchall() if keys else []
+
+
+class SqliteDatabase(Database):
+    """A database file, used by one server process (the CLI may write beside it)."""
+
+    backend = "sqlite"
+    lanes = 1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = connect(path, read_only=False)
+        self._points = SqliteTx(connect(path, read_only=True))
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = [self._writer, self._points._connection]
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+
+    async def row(self, query: Query, *args: Any) -> Row | None:
+        with errors():
+            return await self._points.row(query, *args)
+
+    async def fetch(self, query: Query, *args: Any) -> list[Row]:
+        with errors():
+            return await self._points.fetch(query, *args)
+
+    async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._read, fn)
+
+    def _read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._path, read_only=True)
+            self._opened.append(connection)
+        with errors():
+            # One snapshot for the statements of a page; it never stays open (it would hold back the WAL).
+            connection.execute("BEGIN")
+            try:
+                return drive(fn(SqliteTx(connection)))
+            finally:
+                connection.execute("ROLLBACK")
+
+    async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._transaction, fn)
+
+    def _transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        return write(self._writer, fn)
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._write_thread.shutdown)
+        await loop.run_in_executor(None, self._read_threads.shutdown)
+        for connection in self._opened:
+            connection.close()
+
+
+def write(connection: sqlite3.Connection, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+    """Runs `fn` in a write transaction on `connection`; also the way of the command line tools."""
+    with errors():
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = drive(fn(SqliteTx(connection)))
+            connection.execute("COMMIT")
+        except BaseException:
+            # SQLite undoes the transaction itself on some errors (disk full); then there is nothing to roll back.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translated(error) from error
