@@ -38,7 +38,8 @@ class in_list(ColumnElement[bool]):  # noqa: N801 - reads as an operator
 
 @compiles(in_list, "sqlite")
 def _in_list_sqlite(element: in_list, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"{compiler.process(element.column, **kw)} IN (SELECT value FROM json_each({compiler.process(element.list, **kw)}))"
+    column, values = compiler.process(element.column, **kw), compiler.process(element.list, **kw)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
 
 
 @compiles(in_list, "postgresql")
@@ -189,3 +190,11 @@ def bulk_select(table: Table, keys: Sequence[str], *names: str, lock: bool = Fal
         f"SELECT {picks} FROM {_unnest(columns)} AS u({', '.join(keys)}) JOIN {table.name} AS t ON {join}{tail}",
         columns,
     )
+
+
+def bulk_query(template: str, *columns: Column[Any]) -> Bulk:
+    """A set-wise SELECT written out: `{source}` stands for the set of keys, `{0}`, `{1}`… for the columns of a key."""
+    sqlite = template.format(*(f"(j.value ->> {i})" for i in range(len(columns))), source="json_each(?1) AS j")
+    names = [f"k{i}" for i in range(len(columns))]
+    source = f"{_unnest(columns)} AS j({', '.join(names)})"
+    return Bulk(sqlite, template.format(*(f"j.{name}" for name in names), source=source), columns)

@@ -61,7 +61,7 @@ def translated(error: sqlite3.Error) -> DatabaseError:
         return UniqueViolation(str(error)) if "UNIQUE" in name or "PRIMARYKEY" in name else DataError(str(error))
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Contention(str(error))
-    if any(name.startswith(prefix) for prefix in _AWAY):
+    if name.startswith(_AWAY):
         return Unreachable(str(error))
     return DataError(str(error))
 
@@ -89,6 +89,20 @@ class SqliteTx:
     async def execute(self, query: Query, *args: Any) -> int:
         text, arrange = query.compiled("sqlite")
         return self._connection.execute(text, arrange(args)).rowcount
+
+    async def nested(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        """Runs `fn` so that an error undoes its own work only; the rest of the transaction goes on."""
+        self._connection.execute("SAVEPOINT item")
+        try:
+            with errors():
+                result = await fn(self)
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO item")
+                self._connection.execute("RELEASE item")
+            raise
+        self._connection.execute("RELEASE item")
+        return result
 
     async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
         if rows:

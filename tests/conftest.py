@@ -1,0 +1,28 @@
+"""Fixtures for all tests: databases of both kinds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.components import missing
+from tests.support.postgres import PostgresServer, find_binaries
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One throw-away PostgreSQL for the whole run; `create_database()` gives a fresh database in it."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing("PostgreSQL is not installed")
+    with PostgresServer(binaries) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh empty database; each test that asks for it runs once per kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'voxcube.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database()
