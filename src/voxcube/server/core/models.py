@@ -70,7 +70,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A session token's state; the token itself is only ever stored as a hash. ``user_id`` None = application session."""
+    """A session token's state; the token itself is stored as a hash only. ``user_id`` None = application session."""
 
     id: int
     app_id: int

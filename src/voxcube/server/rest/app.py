@@ -1,0 +1,183 @@
+"""The HTTP door as one ASGI application: routes, and the middleware in the order in which a request meets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from voxcube.server.core.errors import BadRequest, DomainError, Forbidden, NotFound, SessionRequired
+from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
+from voxcube.server.rest.errors import error_response, json_response, unexpected_response
+from voxcube.server.rest.normalise import Limits, Parameters, normalise
+from voxcube.server.rest.route import Call, Caller, Carried, Route
+from voxcube.server.rest.shape import fit
+
+log = structlog.get_logger(__name__)
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+REQUEST_HEADERS = (
+    "Content-Type",
+    "CB-Token",
+    "CB-AuthKey",
+    "CB-SDK",
+    "CB-Administration-API-Key",
+    "ConnectyCube-REST-API-Version",
+    "Authorization",
+)
+#: In the ASGI scope: whether the path came with ``.json``; it means something for blobs (rest §8.4).
+JSON_SUFFIX = "voxcube.json_suffix"
+
+
+def create_app(
+    routes: Iterable[Route],
+    *,
+    sessions: Authenticator,
+    health: Callable[[], Awaitable[dict[str, object]]] | None = None,
+    origins: Sequence[str] = ("*",),
+    limits: Limits | None = None,
+    more: Sequence[BaseRoute] = (),
+) -> ASGIApp:
+    """The application for ``routes``.
+
+    ``health`` raises a ``DomainError`` when the server cannot do its work; what it returns is told by ``GET /health``.
+    ``origins`` are those that browsers may call from. ``more`` are routes that are no API calls (pages, metrics).
+    """
+    limits = limits or Limits()
+    app = Starlette(
+        routes=[
+            StarletteRoute("/health", _health(health), methods=["GET"]),
+            *(StarletteRoute(route.path, _endpoint(route, limits), methods=[route.method]) for route in routes),
+            *more,
+        ],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(origins),
+                allow_methods=list(METHODS),
+                allow_headers=list(REQUEST_HEADERS),
+                expose_headers=[EXPIRATION, "Retry-After"],
+                max_age=86400,
+            ),
+            Middleware(CatchAll),
+            Middleware(CanonicalPath),
+            Middleware(Authenticate, sessions=sessions),
+        ],
+        # 405 would hide the body from Flutter (quirks A3): what is not routed does not exist.
+        exception_handlers={404: _unknown_path, 405: _unknown_path},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def canonical(path: str) -> tuple[str, bool]:
+    """``path`` as routes spell it, and whether it had the suffix ``.json`` (rest §1.1)."""
+    path = path.rstrip("/") or "/"
+    suffixed = path.endswith(".json")
+    if suffixed:
+        path = path[: -len(".json")].rstrip("/") or "/"
+    return re.sub(r"^/chat/(dialog|message)(?=/|$)", _capitalised, path, flags=re.IGNORECASE), suffixed
+
+
+def _capitalised(segments: re.Match[str]) -> str:
+    return "/chat/" + segments[1].capitalize()
+
+
+class CanonicalPath:
+    """Middleware: gives the router the one spelling of each path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, suffixed = canonical(scope["path"])
+            scope = {**scope, "path": path, JSON_SUFFIX: suffixed}
+        await self._app(scope, receive, send)
+
+
+class CatchAll:
+    """Middleware: a mistake of ours is a JSON answer too, with the CORS headers of any other, and is logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            # The path and no more: query and body may hold tokens, passwords and messages.
+            log.exception("rest.failed", method=scope.get("method"), path=scope.get("path"))
+            await unexpected_response()(scope, receive, send)
+
+
+def _endpoint(route: Route, limits: Limits) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return json_response(await _answer(route, request, limits), route.status)
+        except DomainError as error:
+            return error_response(error)
+
+    return endpoint
+
+
+async def _answer(route: Route, request: Request, limits: Limits) -> object:
+    carried: Carried = request.scope[CARRIED]
+    admit(route.caller, carried)  # before the body: a stranger has no work done for them
+    parameters = await _parameters(request, limits)
+    call = Call(
+        params=fit(route.request, parameters.tree),
+        carried=carried,
+        path=request.path_params,
+        headers=request.headers,
+        tree=parameters.tree,
+        body=parameters.body,
+    )
+    return await route.handler(call)
+
+
+def admit(caller: Caller, carried: Carried) -> None:
+    """Whether the session of a request is enough for a route; raises ``SessionRequired`` or ``Forbidden``."""
+    if caller is Caller.NOBODY:
+        return
+    if carried.session is None:
+        raise SessionRequired
+    if caller is Caller.USER and carried.session.user_id is None:
+        raise Forbidden("Forbidden. Need user.")
+
+
+async def _parameters(request: Request, limits: Limits) -> Parameters:
+    """Reads the body, which may come with any method (rest §1.4), but never more of it than the limit."""
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limits.body:
+                raise BadRequest(f"Request body is too large (maximum is {limits.body} bytes)")
+    except ClientDisconnect:
+        raise BadRequest("Request body is incomplete") from None
+    return normalise(request.scope["query_string"], request.headers.get("content-type", ""), bytes(body), limits)
+
+
+def _health(check: Callable[[], Awaitable[dict[str, object]]] | None) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            details = await check() if check is not None else {}
+        except DomainError as error:
+            return error_response(error)
+        return json_response({"status": "ok", **details})
+
+    return endpoint
+
+
+async def _unknown_path(request: Request, error: Exception) -> Response:
+    return error_response(NotFound("The requested resource does not exist"))
