@@ -1,0 +1,1 @@
+"""Applications: worlds of users and dialogs that see nothing of each other."""

@@ -1,0 +1,115 @@
+"""The rules of applications: making them with their keys, and changing their settings."""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Invalid, NotFound
+from voxcube.server.core.models import App, AppSettings
+from voxcube.server.storage import apps, counters
+from voxcube.server.storage.database import Tx
+
+T = TypeVar("T")
+
+MAX_NAME = 255
+MAX_CUSTOM_FIELDS = 3  # rest §2
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_LARGEST = {"password_min_length": 128}
+
+
+class Transactions(Protocol):
+    """Runs a function in a transaction and commits it: the writer in a server, the database itself in the CLI."""
+
+    async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /) -> T: ...
+
+
+class AppService:
+    """Makes and changes applications; every change raises the generation, so that running servers follow."""
+
+    def __init__(
+        self, transactions: Transactions, clock: Clock, new_key: Callable[[], str] = lambda: secrets.token_hex(16)
+    ) -> None:
+        self._transactions = transactions
+        self._clock = clock
+        self._new_key = new_key
+
+    async def create(self, name: str) -> App:
+        """A new application with keys of its own and default settings. Raises Invalid."""
+        name = name.strip()
+        if not name or len(name) > MAX_NAME or "\0" in name:
+            raise Invalid({"name": [f"must have 1 to {MAX_NAME} characters"]})
+
+        async def make(tx: Tx) -> App:
+            app = App(
+                id=await counters.next_value(tx, "apps"),
+                name=name,
+                auth_key=self._new_key(),
+                auth_secret=self._new_key(),
+                admin_api_key=self._new_key(),
+            )
+            await apps.add(tx, app, self._clock.now())
+            await counters.raise_generation(tx)
+            return app
+
+        return await self._transactions.run(make)
+
+    async def every(self) -> list[App]:
+        """All applications by id."""
+        return await self._transactions.run(apps.every)
+
+    async def change(self, app_id: int, texts: Mapping[str, str]) -> App:
+        """Sets settings from texts such as {"dialog_custom_fields": "city,level"}.
+
+        Raises NotFound for an unknown application, Invalid for an unknown key or an unacceptable value.
+        """
+
+        async def change(tx: Tx) -> App:
+            app = await apps.by_id(tx, app_id)
+            if app is None:
+                raise NotFound(f"there is no application {app_id}")
+            app = dataclasses.replace(app, settings=changed(app.settings, texts))
+            await apps.set_settings(tx, app_id, app.settings)
+            await counters.raise_generation(tx)
+            return app
+
+        return await self._transactions.run(change)
+
+
+def changed(settings: AppSettings, texts: Mapping[str, str]) -> AppSettings:
+    """`settings` with the values that `texts` spell. Raises Invalid with every mistake by key."""
+    known = {field.name: getattr(settings, field.name) for field in dataclasses.fields(AppSettings)}
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    for key, text in texts.items():
+        if key not in known:
+            errors[key] = ["is not a setting; there are " + ", ".join(known)]
+            continue
+        try:
+            values[key] = _read(key, known[key], text)
+        except ValueError as error:
+            errors[key] = [str(error)]
+    if errors:
+        raise Invalid(errors)
+    return dataclasses.replace(settings, **values)
+
+
+def _read(key: str, current: object, text: str) -> object:
+    """`text` as a value of the type that `current` has. Raises ValueError with what is wrong."""
+    text = text.strip()
+    if isinstance(current, bool):
+        if text.lower() not in ("true", "false", "1", "0", "on", "off"):
+            raise ValueError("must be true or false")
+        return text.lower() in ("true", "1", "on")
+    if isinstance(current, int):
+        if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= _LARGEST.get(key, 999_999):
+            raise ValueError(f"must be a whole number from 1 to {_LARGEST.get(key, 999_999)}")
+        return int(text)
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(names) > MAX_CUSTOM_FIELDS:
+        raise ValueError(f"may have at most {MAX_CUSTOM_FIELDS} names")
+    if wrong := [name for name in names if not _FIELD_NAME.fullmatch(name)]:
+        raise ValueError(f"{wrong[0]!r} is not a name of letters, digits and _")
+    return names
