@@ -57,6 +57,10 @@ class Tx(Protocol):
         """Runs a change; returns the number of rows it touched."""
         ...
 
+    async def nested(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        """Runs `fn` in a savepoint: an error undoes its work only."""
+        ...
+
     async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
         """Runs a set-wise change over `rows`."""
         ...

@@ -83,6 +83,10 @@ class PostgresTx:
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
+    async def nested(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        async with self._connection.transaction():
+            return await fn(self)
+
     async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
         if rows:
             await self._connection.execute(bulk.postgresql, *map(list, zip(*rows, strict=True)))

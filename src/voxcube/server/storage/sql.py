@@ -25,7 +25,7 @@ Args = Sequence[Any]
 _DIALECTS = {"sqlite": SQLiteDialect_pysqlite(paramstyle="qmark"), "postgresql": PGDialect_asyncpg()}  # type: ignore[no-untyped-call]
 
 
-class in_list(ColumnElement[bool]):  # noqa: N801 - reads as an operator
+class in_list(ColumnElement[bool]):
     """`column IN :name`, where the value of `name` is a list of any length (one parameter, one plan)."""
 
     inherit_cache = False

@@ -28,7 +28,6 @@ from voxcube.server.storage.database import (
 )
 from voxcube.server.storage.sql import Bulk, Query
 
-
 T = TypeVar("T")
 
 READERS = 2

@@ -1,0 +1,202 @@
+"""Storing messages: sends as data, applied in batches; and the set-wise statements behind a batch.
+
+Every transaction locks dialog rows, then member rows, then message ids, each sorted: two nodes that meet in any order
+cannot wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from voxcube.server.core.errors import Conflict, NotFound
+from voxcube.server.storage.database import Tx
+from voxcube.server.storage.receipts import HandOver, Mark, apply_handed, apply_marks
+from voxcube.server.storage.schema import dialogs, members, message_ids, messages
+from voxcube.server.storage.sql import bulk_insert, bulk_select, bulk_update
+from voxcube.server.storage.writer import Change
+
+MemberKey = tuple[str, int]
+
+LOCK_DIALOGS = bulk_select(dialogs, ["id"], "id", "seq", "live", lock=True)
+LOCK_MEMBERS = bulk_select(
+    members,
+    ["dialog_id", "user_id"],
+    *("dialog_id", "user_id", "active", "settled", "base", "hidden_before", "handed"),
+    lock=True,
+)
+KNOWN_IDS = bulk_select(message_ids, ["app_id", "id"], "app_id", "id", "dialog_id", "seq", "sender_id")
+ADD_IDS = bulk_insert(message_ids, "app_id", "id", "dialog_id", "seq", "sender_id")
+ADD_MESSAGES = bulk_insert(
+    messages,
+    *("dialog_id", "seq", "id", "app_id", "sender_id", "recipient_id", "body", "properties", "attachments"),
+    *("extras", "date_sent", "created_at", "updated_at"),
+)
+MOVE_DIALOGS = bulk_update(dialogs, ["id"], "seq", "live", "last_seq", "last_date_sent", "updated_at")
+SETTLE_MEMBERS = bulk_update(members, ["dialog_id", "user_id"], "settled", "handed")
+SHOW_AGAIN = bulk_update(members, ["dialog_id"], "hidden")
+
+
+class Send(Change):
+    """A message on its way into the database.
+
+    Set by the batch: `seq`, its number in the dialog; `fresh`, whether it was stored now (False = a resend of a stored
+    one); `error`, Conflict when the id belongs to another message.
+    """
+
+    __slots__ = (
+        *("app_id", "attachments", "body", "context", "created_at", "date_sent", "dialog_id", "extras", "fresh"),
+        *("message_id", "properties", "recipient_id", "sender_id", "seq", "show_again", "tried"),
+    )
+
+    def __init__(
+        self,
+        *,
+        app_id: int,
+        dialog_id: str,
+        message_id: str,
+        sender_id: int,
+        recipient_id: int,
+        body: str,
+        properties: str | None,
+        attachments: str | None,
+        extras: str | None,
+        date_sent: int,
+        created_at: int,
+        done: Callable[[Any], None],
+        show_again: bool = False,
+        context: Any = None,
+    ) -> None:
+        """`date_sent` in seconds, `created_at` in milliseconds; `properties` and `attachments` are JSON text.
+
+        `show_again` brings a hidden private dialog back to its members; `context` is the caller's own.
+        """
+        self.done = done
+        self.error = None
+        self.app_id = app_id
+        self.dialog_id = dialog_id
+        self.message_id = message_id
+        self.sender_id = sender_id
+        self.recipient_id = recipient_id
+        self.body = body
+        self.properties = properties
+        self.attachments = attachments
+        self.extras = extras
+        self.date_sent = date_sent
+        self.created_at = created_at
+        self.show_again = show_again
+        self.context = context
+        self.seq = 0
+        self.fresh = False
+        self.tried = False  # numbered by an earlier run of this batch, whose commit is uncertain
+
+
+async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
+    """Turns a batch of sends, markers and hand-overs into a handful of statements."""
+    sends: list[Send] = []
+    marks: list[Mark] = []
+    handed: list[HandOver] = []
+    for change in changes:
+        if type(change) is Send:
+            sends.append(change)
+        elif type(change) is Mark:
+            marks.append(change)
+        else:
+            assert type(change) is HandOver
+            handed.append(change)
+    found = await _find_marked(tx, marks) if marks else ()
+    dialog_rows = {row[0]: row for row in await tx.pick(LOCK_DIALOGS, sorted({(s.dialog_id,) for s in sends}))}
+    keys: set[MemberKey] = {(s.dialog_id, s.sender_id) for s in sends}
+    keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
+    rows = await tx.pick(LOCK_MEMBERS, sorted(keys))
+    # active, settled, base, hidden_before, handed
+    member_rows: dict[MemberKey, list[Any]] = {(row[0], row[1]): list(row)[2:] for row in rows}
+    if sends:
+        await _apply_sends(tx, sends, dialog_rows, member_rows)
+    if found:
+        await apply_marks(tx, found, member_rows)
+    settled = [(m[1], m[4], key[0], key[1]) for key, m in member_rows.items() if len(m) > 5]
+    await tx.many(SETTLE_MEMBERS, settled)
+    if handed:
+        await apply_handed(tx, handed)
+
+
+async def _find_marked(tx: Tx, marks: Sequence[Mark]) -> list[tuple[Mark, str, int, int]]:
+    """(mark, dialog, seq, sender) of the marks whose message is stored and whose writer is not its sender."""
+    known = {(row[0], row[1]): row for row in await tx.pick(KNOWN_IDS, [(m.app_id, m.message_id) for m in marks])}
+    found = []
+    for mark in marks:
+        row = known.get((mark.app_id, mark.message_id))
+        if row is not None:
+            mark.dialog_id, mark.seq, mark.sender_id = row[2], row[3], row[4]
+            if mark.sender_id != mark.user_id:
+                found.append((mark, row[2], row[3], row[4]))
+    return found
+
+
+async def _apply_sends(
+    tx: Tx, sends: Sequence[Send], dialog_rows: dict[str, Any], member_rows: dict[MemberKey, list[Any]]
+) -> None:
+    # The ids are looked up under the dialogs' locks, so that no number is burnt on a resend.
+    known: dict[tuple[int, str], tuple[Any, ...]] = {
+        (row[0], row[1]): (row[2], row[3], row[4])
+        for row in await tx.pick(KNOWN_IDS, sorted((s.app_id, s.message_id) for s in sends))
+    }
+    state: dict[str, list[int]] = {}
+    id_rows: list[tuple[int, str, str, int, int]] = []
+    message_rows: list[tuple[Any, ...]] = []
+    last: dict[str, Send] = {}
+    shown: set[str] = set()
+    for send in sends:
+        dialog_id = send.dialog_id
+        key = (send.app_id, send.message_id)
+        row = known.get(key)
+        if row is not None:
+            if row[0] != dialog_id or row[2] != send.sender_id:
+                send.error = Conflict("This message id belongs to another message")
+            else:
+                send.seq = row[1]
+                # After an uncertain commit the row is our own work: to everybody else it is new.
+                send.fresh = send.tried
+            continue
+        numbers = state.get(dialog_id)
+        if numbers is None:
+            dialog = dialog_rows.get(dialog_id)
+            if dialog is None:
+                send.error = NotFound("The dialog does not exist")
+                continue
+            numbers = state[dialog_id] = [dialog[1], dialog[2]]
+        numbers[0] += 1
+        numbers[1] += 1
+        send.seq = seq = numbers[0]
+        send.fresh = send.tried = True
+        known[key] = (dialog_id, seq, send.sender_id)
+        last[dialog_id] = send
+        id_rows.append((send.app_id, send.message_id, dialog_id, seq, send.sender_id))
+        message_rows.append(
+            (
+                *(dialog_id, seq, send.message_id, send.app_id, send.sender_id, send.recipient_id, send.body),
+                *(send.properties, send.attachments, send.extras, send.date_sent, send.created_at, send.created_at),
+            )
+        )
+        member = member_rows.get((dialog_id, send.sender_id))
+        if member is not None:
+            member[1] += 1
+            if member[4] == seq - 1:  # nothing of others lies between: own messages need no delivery
+                member[4] = seq
+            if len(member) == 5:
+                member.append(True)  # changed
+        if send.show_again:
+            shown.add(dialog_id)
+    id_rows.sort()
+    await tx.many(ADD_IDS, id_rows)
+    await tx.many(ADD_MESSAGES, message_rows)
+    await tx.many(
+        MOVE_DIALOGS,
+        [
+            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, last[dialog_id].created_at, dialog_id)
+            for dialog_id, numbers in state.items()
+        ],
+    )
+    if shown:
+        await tx.many(SHOW_AGAIN, [(False, dialog_id) for dialog_id in sorted(shown)])

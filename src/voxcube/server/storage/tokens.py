@@ -1,0 +1,91 @@
+"""Session tokens: statements and row → model. Only a token's SHA-256 is ever stored."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from voxcube.server.core.models import Session
+from voxcube.server.storage.database import Database, Row, Tx
+from voxcube.server.storage.schema import tokens
+from voxcube.server.storage.sql import Query
+
+_COLUMNS = (
+    tokens.c.id,
+    tokens.c.app_id,
+    tokens.c.user_id,
+    tokens.c.created_at,
+    tokens.c.updated_at,
+    tokens.c.expires_at,
+)
+_HASH = tokens.c.token_hash == bindparam("hash")
+_OF_USER = (tokens.c.app_id == bindparam("app"), tokens.c.user_id == bindparam("user"))
+_FIND = Query(select(*_COLUMNS).where(_HASH), "hash")
+_NAMES = ("token_hash", "id", "app_id", "user_id", "created_at", "updated_at", "expires_at")
+_INSERT = Query(insert(tokens).values({name: bindparam(name) for name in _NAMES}), *_NAMES)
+_EXTEND = Query(
+    update(tokens)
+    .where(_HASH, tokens.c.expires_at < bindparam("until"))
+    .values(expires_at=bindparam("until"), updated_at=bindparam("now")),
+    "hash",
+    "until",
+    "now",
+)
+_SET_USER = Query(
+    update(tokens).where(_HASH).values(user_id=bindparam("user"), updated_at=bindparam("now")), "hash", "user", "now"
+)
+_DELETE = Query(delete(tokens).where(_HASH), "hash")
+_DELETE_ONE = Query(delete(tokens).where(*_OF_USER, tokens.c.id == bindparam("id")), "app", "user", "id")
+_DELETE_OTHERS = Query(delete(tokens).where(*_OF_USER, tokens.c.token_hash != bindparam("hash")), "app", "user", "hash")
+_DELETE_EXPIRED = Query(delete(tokens).where(tokens.c.expires_at <= bindparam("now")), "now")
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token. A plain hash is enough: a token has 256 random bits."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+class TokenStore:
+    """Reads and writes session tokens; every method takes the token itself and hashes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, token: str) -> Session | None:
+        """The session of a token, live or expired."""
+        row = await self._database.row(_FIND, token_hash(token))
+        return None if row is None else _session(row)
+
+    async def insert(self, tx: Tx, token: str, session: Session) -> None:
+        times = (session.created_at, session.updated_at, session.expires_at)
+        await tx.execute(_INSERT, token_hash(token), session.id, session.app_id, session.user_id or 0, *times)
+
+    async def extend(self, tx: Tx, token: str, *, until: int, now: int) -> None:
+        """Moves the end of a session's life to ``until``, never back."""
+        await tx.execute(_EXTEND, token_hash(token), until, now)
+
+    async def set_user(self, tx: Tx, token: str, user_id: int | None, *, now: int) -> int:
+        """Makes it a session of ``user_id``, or of no user; returns the number of sessions changed."""
+        return await tx.execute(_SET_USER, token_hash(token), user_id or 0, now)
+
+    async def delete(self, tx: Tx, token: str) -> None:
+        await tx.execute(_DELETE, token_hash(token))
+
+    async def delete_one(self, tx: Tx, *, app_id: int, user_id: int, session_id: int) -> int:
+        """Ends one session of a user by its id; returns how many there were."""
+        return await tx.execute(_DELETE_ONE, app_id, user_id, session_id)
+
+    async def delete_others(self, tx: Tx, token: str, *, app_id: int, user_id: int) -> int:
+        """Ends every session of a user but that of ``token``."""
+        return await tx.execute(_DELETE_OTHERS, app_id, user_id, token_hash(token))
+
+    async def delete_expired(self, tx: Tx, now: int) -> int:
+        """Removes sessions whose life is over."""
+        return await tx.execute(_DELETE_EXPIRED, now)
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        id=row[0], app_id=row[1], user_id=row[2] or None, created_at=row[3], updated_at=row[4], expires_at=row[5]
+    )

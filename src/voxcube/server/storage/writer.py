@@ -1,0 +1,334 @@
+"""The writer: everything that changes data goes through it and is committed in groups.
+
+Hot changes (sends, markers) are data: whatever has gathered while the last commit was under way becomes one batch,
+which `apply` turns into a handful of set-wise statements. Everything else is a function over a transaction. A batch that
+fails is run again where that may help (deadlock, lost connection), otherwise change by change, so that a bad one gets
+its error and the rest commit. While the database is away the queue fills, `full` tells the doors to stop reading, and
+after `patience` seconds what waits is refused: never acknowledged, never lost in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from voxcube.server.core.errors import DomainError, Unavailable
+from voxcube.server.storage.database import (
+    Ambiguous,
+    Contention,
+    Database,
+    Tx,
+    UniqueViolation,
+    Unreachable,
+)
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+BATCH = 256  # changes in one transaction
+CAPACITY = 8192  # changes waiting before the doors stop reading
+PATIENCE = 15.0  # seconds a change may wait for a database that is away
+ATTEMPTS = 4  # runs of a batch that meets deadlocks
+BACKOFF = (0.01, 0.05, 0.2, 0.5, 1.0)
+
+
+class Change:
+    """A hot change. `error` is set when it was refused; `done` is called on the event loop when its fate is known."""
+
+    __slots__ = ("done", "error")
+
+    def __init__(self, done: Callable[[Any], None]) -> None:
+        self.done = done
+        self.error: Exception | None = None
+
+
+Apply = Callable[[Tx, Sequence[Any]], Coroutine[Any, Any, None]]
+Fn = Callable[[Tx], Coroutine[Any, Any, Any]]
+
+
+@dataclass(slots=True)
+class _Job:
+    fn: Fn
+    future: asyncio.Future[Any]
+
+
+class _Lane:
+    """One queue and the task that commits what is in it, one transaction at a time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.changes: deque[Change] = deque()
+        self.jobs: deque[_Job] = deque()
+        self.wake = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.committing: Sequence[Change] = ()
+
+
+class Writer:
+    """Group commit over the lanes of a database."""
+
+    def __init__(
+        self,
+        database: Database,
+        apply: Apply,
+        *,
+        capacity: int = CAPACITY,
+        batch: int = BATCH,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`patience` in seconds; `capacity` and `batch` in changes."""
+        self._database = database
+        self._apply = apply
+        self._capacity = capacity
+        self._batch = batch
+        self._patience = patience
+        # On PostgreSQL functions have lanes of their own: a long one does not delay messages, and locks of
+        # functions and batches are never held by one transaction in an unsorted order.
+        self._lanes = [_Lane(number) for number in range(database.lanes)]
+        self._shared = database.lanes == 1
+        self._hot = self._lanes if self._shared else self._lanes[: database.lanes // 2]
+        self._cold = self._lanes if self._shared else self._lanes[database.lanes // 2 :]
+        self._next_cold = 0
+        self._waiting = 0
+        self._room: asyncio.Event = asyncio.Event()
+        self._room.set()
+        self._closing = False
+        self._idle_waiters: list[tuple[_Lane, asyncio.Future[None]]] = []
+
+    def start(self) -> None:
+        for lane in self._lanes:
+            lane.task = asyncio.create_task(self._run_lane(lane), name=f"writer-{lane.number}")
+
+    # -- what callers use ------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether a door should stop reading until `room()` returns."""
+        return self._waiting >= self._capacity
+
+    @property
+    def depth(self) -> int:
+        """Changes waiting or being committed."""
+        return self._waiting
+
+    async def room(self) -> None:
+        """Waits until the queue takes changes again."""
+        await self._room.wait()
+
+    def put(self, change: Change, dialog_id: str) -> None:
+        """Queues a hot change; changes of one dialog are committed in the order they are put."""
+        self._lane(dialog_id).changes.append(change)
+        self._waiting += 1
+        if self._waiting >= self._capacity:
+            self._room.clear()
+        lane = self._lane(dialog_id)
+        if not lane.wake.is_set():
+            lane.wake.set()
+
+    async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, dialog: str | None = None) -> T:
+        """Runs `fn` in a transaction and returns its result after the commit.
+
+        With `dialog`, changes already queued for that dialog are committed first. What `fn` raises comes back, its
+        work undone. Raises Unavailable when the database stays away.
+        """
+        if self._closing:
+            raise Unavailable
+        if dialog is not None and not self._shared:
+            await self.settled(dialog)
+        if dialog is not None:
+            lane = self._cold[zlib.crc32(dialog.encode()) % len(self._cold)]
+        else:
+            self._next_cold = (self._next_cold + 1) % len(self._cold)
+            lane = self._cold[self._next_cold]
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        lane.jobs.append(_Job(fn, future))
+        lane.wake.set()
+        return await future
+
+    async def settled(self, dialog_id: str) -> None:
+        """Waits until the hot changes queued so far for the dialog's lane are committed or refused."""
+        lane = self._lane(dialog_id)
+        if lane.changes or lane.committing:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            last = lane.changes[-1] if lane.changes else lane.committing[-1]
+            inner = last.done
+
+            def done(change: Any) -> None:
+                inner(change)
+                if not future.done():
+                    future.set_result(None)
+
+            last.done = done
+            await future
+
+    async def close(self) -> None:
+        """Commits what was queued, then ends."""
+        self._closing = True
+        for lane in self._lanes:
+            lane.wake.set()
+        await asyncio.gather(*(lane.task for lane in self._lanes if lane.task))
+
+    # -- the lanes -------------------------------------------------------------------------------------------------
+
+    def _lane(self, dialog_id: str) -> _Lane:
+        hot = self._hot
+        return hot[0] if len(hot) == 1 else hot[zlib.crc32(dialog_id.encode()) % len(hot)]
+
+    async def _run_lane(self, lane: _Lane) -> None:
+        while True:
+            if not lane.changes and not lane.jobs:
+                if self._closing:
+                    return
+                lane.wake.clear()
+                await lane.wake.wait()
+                continue
+            changes = [lane.changes.popleft() for _ in range(min(len(lane.changes), self._batch))]
+            jobs, lane.jobs = list(lane.jobs), deque()
+            lane.committing = changes
+            try:
+                await self._commit(lane, changes, jobs)
+            except Exception as error:  # a defect of ours: nobody may wait for ever
+                log.exception("writer lane failed")
+                for change in changes:
+                    change.error = change.error or error
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(Unavailable())
+            lane.committing = ()
+            self._waiting -= len(changes)
+            if self._waiting < self._capacity // 2 and not self._room.is_set():
+                self._room.set()
+            for change in changes:
+                try:
+                    change.done(change)
+                except Exception:
+                    log.exception("after a commit")
+
+    async def _commit(self, lane: _Lane, changes: Sequence[Change], jobs: list[_Job]) -> None:
+        if self._shared:
+            await self._commit_together(lane, changes, jobs)
+            return
+        if changes:
+            await self._commit_changes(lane, changes)
+        for job in jobs:
+            await self._commit_job(lane, job)
+
+    async def _commit_together(self, lane: _Lane, changes: Sequence[Change], jobs: list[_Job]) -> None:
+        """SQLite: one transaction for all, each function in a savepoint of its own."""
+        if not jobs:
+            await self._commit_changes(lane, changes)
+            return
+        if not changes and len(jobs) == 1:
+            await self._commit_job(lane, jobs[0])
+            return
+        results: list[tuple[bool, Any]] = []
+
+        async def together(tx: Tx) -> None:
+            results.clear()
+            if changes:
+                await self._apply(tx, changes)
+            for job in jobs:
+                try:
+                    results.append((True, await tx.nested(job.fn)))
+                except (Unreachable, Contention):
+                    raise
+                except Exception as error:
+                    results.append((False, error))
+
+        try:
+            await self._database.transaction(together, lane=lane.number)
+        except Exception:  # the slow and certain way: apart
+            if changes:
+                await self._commit_changes(lane, changes)
+            for job in jobs:
+                await self._commit_job(lane, job)
+            return
+        for job, (good, result) in zip(jobs, results, strict=True):
+            _settle(job.future, good, result)
+
+    async def _commit_changes(self, lane: _Lane, changes: Sequence[Change]) -> None:
+        error = await self._attempt(lane, changes)
+        if error is None:
+            return
+        if isinstance(error, Unavailable) or len(changes) == 1:
+            for change in changes:
+                change.error = error
+            return
+        for change in changes:  # one of them is bad: it alone gets the error
+            alone = await self._attempt(lane, [change])
+            if alone is not None:
+                change.error = alone
+
+    async def _attempt(self, lane: _Lane, changes: Sequence[Change]) -> Exception | None:
+        """Runs a batch until it is committed (None) or will not be (the reason)."""
+        conflicts = tries = 0
+        give_up = 0.0
+        while True:
+            for change in changes:
+                change.error = None
+            try:
+                await self._database.transaction(lambda tx: self._apply(tx, changes), lane=lane.number)
+                return None
+            except (Contention, UniqueViolation) as error:
+                # A unique key taken by another node since we looked: the next look finds it.
+                conflicts += 1
+                if conflicts >= ATTEMPTS:
+                    return error
+                await asyncio.sleep(BACKOFF[0] * conflicts)
+            except (Unreachable, Ambiguous) as error:
+                now = time.monotonic()
+                if not give_up:
+                    give_up = now + self._patience
+                    log.warning("the database is away: %s", error)
+                if now > give_up:
+                    return Unavailable()
+                await asyncio.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+                tries += 1
+            except Exception as error:
+                if len(changes) == 1 and not isinstance(error, DomainError):
+                    log.warning("a change was refused by the database: %s", type(error).__name__)
+                return error
+
+    async def _commit_job(self, lane: _Lane, job: _Job) -> None:
+        conflicts = tries = 0
+        give_up = 0.0
+        while True:
+            try:
+                _settle(job.future, True, await self._database.transaction(job.fn, lane=lane.number))
+                return
+            except Contention as error:
+                conflicts += 1
+                if conflicts >= ATTEMPTS:
+                    _settle(job.future, False, error)
+                    return
+                await asyncio.sleep(BACKOFF[0] * conflicts)
+            except Unreachable:
+                now = time.monotonic()
+                give_up = give_up or now + self._patience
+                if now > give_up:
+                    _settle(job.future, False, Unavailable())
+                    return
+                await asyncio.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+                tries += 1
+            except Ambiguous:
+                # A function is not known to be safe to run twice: its caller must look.
+                _settle(job.future, False, Unavailable())
+                return
+            except Exception as error:
+                _settle(job.future, False, error)
+                return
+
+
+def _settle(future: asyncio.Future[Any], good: bool, result: Any) -> None:
+    if future.done():  # its caller has gone away
+        return
+    if good:
+        future.set_result(result)
+    else:
+        future.set_exception(result)
