@@ -34,8 +34,8 @@ def _clean(key: str, value: object) -> object:
 def configure(level: str = "info", form: str = "console", stream: TextIO | None = None) -> None:
     """Sets logging up for the process: `form` is `console` (for people) or `json` (one object a line).
 
-    Our modules log with `structlog.get_logger()`. The standard library's loggers (uvicorn, asyncio) take the same way
-    out, from the level `warning` on.
+    Our modules log with `structlog.get_logger()`; the standard library's loggers take the same way out: ours from
+    `level` on, those of uvicorn and asyncio from `warning` on.
     """
     stream = stream if stream is not None else sys.stderr
     shared: list[structlog.typing.Processor] = [
@@ -68,3 +68,4 @@ def configure(level: str = "info", form: str = "console", stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("voxcube").setLevel(threshold)
