@@ -6,9 +6,13 @@ from typing import Any, Self, TypeVar
 
 from voxcube.server.config import Config
 from voxcube.server.core.clock import SystemClock
+from voxcube.server.core.models import User
 from voxcube.server.features.apps.service import AppService
+from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.users import UserStore
 
 T = TypeVar("T")
 
@@ -18,17 +22,36 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.apps = AppService(self, SystemClock())
+        self._clock = SystemClock()
+        self._passwords = Passwords(clock=self._clock)
+        self._users = UserStore(database)
+        self.apps = AppService(self, self._clock)
+        self.users = UserService(users=self._users, passwords=self._passwords, transactions=self, clock=self._clock)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, config: Config) -> AsyncIterator[Self]:
         """Opens the configured database, creating or upgrading its tables. Raises DatabaseError."""
         database = await open_database(config.database_url)
+        self = cls(database)
         try:
-            yield cls(database)
+            yield self
         finally:
+            self._passwords.close()
             await database.close()
+
+    async def find_user(self, app_id: int, login: str) -> User | None:
+        """The user of an application with this login."""
+        return await self._users.by_login(app_id, login)
+
+    async def create_user(
+        self, app_id: int, login: str, password: str, *, email: str | None = None, full_name: str | None = None
+    ) -> User:
+        """A new user. Raises NotFound for an unknown application, Invalid, Conflict."""
+        app = await self.apps.get(app_id)
+        given = {"login": login, "email": email, "full_name": full_name}
+        fields = {name: value for name, value in given.items() if value is not None}
+        return await self.users.create(app, fields, password)
 
     async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /, *, dialog: str | None = None) -> T:
         """One transaction; takes the place of the server's writer (SQLite: BEGIN IMMEDIATE with a busy timeout)."""

@@ -50,10 +50,10 @@ async def prepare(config: Config) -> Demo:
         users = []
         for login in LOGINS:
             password = passwords.get(login) or secrets.token_hex(6)
-            user_id = await accounts.find_user(app.id, login)
-            if user_id is None:
-                user_id = (await accounts.create_user(app.id, login, password, full_name=login.capitalize())).id
-            users.append(DemoUser(id=user_id, login=login, password=password))
+            user = await accounts.find_user(app.id, login)
+            if user is None:
+                user = await accounts.create_user(app.id, login, password, full_name=login.capitalize())
+            users.append(DemoUser(id=user.id, login=login, password=password))
     return Demo(
         app_id=app.id,
         auth_key=app.auth_key,

@@ -60,6 +60,13 @@ class AppService:
         """All applications by id."""
         return await self._transactions.run(apps.every)
 
+    async def get(self, app_id: int) -> App:
+        """One application. Raises NotFound."""
+        app = await self._transactions.run(lambda tx: apps.by_id(tx, app_id))
+        if app is None:
+            raise NotFound(f"there is no application {app_id}")
+        return app
+
     async def change(self, app_id: int, texts: Mapping[str, str]) -> App:
         """Sets settings from texts such as {"dialog_custom_fields": "city,level"}.
 
