@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -89,18 +90,18 @@ async def play(store: Store, story: list[tuple[str, int, Any]]) -> None:
             await store.writer.run(page, dialog=dialog)
             model.sets[user, READ].update(seq for seq in seqs if seq in model.senders)
         elif act == "all":
-            await store.writer.run(lambda tx, user=user: mark_all(tx, dialog, user, READ), dialog=dialog)
+            await store.writer.run(partial(mark_all, dialog_id=dialog, user_id=user, kind=READ), dialog=dialog)
             model.sets[user, READ].update(model.senders)
         elif act == "hide":
             for seq in pick([what]):
-                await store.writer.run(lambda tx, user=user, seq=seq: hide_for(tx, dialog, user, seq), dialog=dialog)
+                await store.writer.run(partial(hide_for, dialog_id=dialog, user_id=user, seq=seq), dialog=dialog)
                 model.hidden[user].add(seq)
         elif act == "clear":
-            await store.writer.run(lambda tx, user=user: clear_for(tx, dialog, user), dialog=dialog)
+            await store.writer.run(partial(clear_for, dialog_id=dialog, user_id=user), dialog=dialog)
             model.hidden[user].update(model.senders)
         elif act == "remove":
             for seq in pick([what]):
-                await store.writer.run(lambda tx, seq=seq: remove(tx, dialog, seq, 0), dialog=dialog)
+                await store.writer.run(partial(remove, dialog_id=dialog, seq=seq, now_ms=0), dialog=dialog)
                 model.senders.pop(seq, None)
 
     live, last_seq = await store.database.row(LIVE, dialog) or (0, 0)

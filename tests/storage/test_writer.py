@@ -93,7 +93,7 @@ async def test_a_function_that_raises_undoes_its_own_work_only(database_url: str
     async with opened(database_url) as store:
         await store.dialog(DIALOG, 1)
 
-        async def bad(tx: Any) -> None:
+        async def bad(tx: Any) -> Any:
             await tx.execute(ADD_DIALOG, OTHER)
             raise Forbidden
 
@@ -134,7 +134,7 @@ async def test_full_and_room_follow_the_queue(database_url: str) -> None:
         futures = [store.put_send(DIALOG, 1, mid(n)) for n in range(10)]
         assert store.writer.full
         await store.writer.room()
-        assert not store.writer.full
+        assert store.writer.depth < 10
         await asyncio.gather(*futures)
 
 

@@ -156,8 +156,8 @@ async def _write_intervals(
     tx: Tx, fresh: Iterable[tuple[str, int, int, int]], intervals: dict[tuple[str, int, int], list[Interval]]
 ) -> None:
     touched: dict[tuple[str, int, int], list[Interval]] = defaultdict(list)
-    for *key, seq in fresh:
-        touched[key[0], key[1], key[2]].append([seq, seq])
+    for dialog_id, user_id, kind, seq in fresh:
+        touched[dialog_id, user_id, kind].append([seq, seq])
     gaps: set[tuple[str, int, int, int]] = set()
     merged: dict[tuple[str, int, int], list[Interval]] = {}
     for key, new in touched.items():
@@ -186,7 +186,9 @@ async def _write_intervals(
 
 # -- whole-dialog steps: functions for the writer ---------------------------------------------------------------------
 
-_D, _U, _S = bindparam("dialog_id"), bindparam("user_id"), bindparam("seq")
+_D: Any = bindparam("dialog_id")
+_U: Any = bindparam("user_id")
+_S: Any = bindparam("seq")
 _MEMBER = and_(members.c.dialog_id == _D, members.c.user_id == _U)
 LOCK_DIALOG = Query(select(dialogs.c.seq, dialogs.c.live).where(dialogs.c.id == _D).with_for_update(), "dialog_id")
 LOCK_MEMBER = Query(

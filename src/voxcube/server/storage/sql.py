@@ -29,11 +29,11 @@ class in_list(ColumnElement[bool]):
     """`column IN :name`, where the value of `name` is a list of any length (one parameter, one plan)."""
 
     inherit_cache = False
-    type = NullType()  # a Boolean would be written `… = 1` on SQLite, which hides the column from its index
+    type: Any = NullType()  # a Boolean would be written `… = 1` on SQLite, which hides the column from its index
 
     def __init__(self, column: ColumnElement[Any], name: str) -> None:
         self.column = column
-        self.list = bindparam(name, expanding=False)
+        self.list: Any = bindparam(name, expanding=False)
 
 
 @compiles(in_list, "sqlite")

@@ -32,9 +32,7 @@ T = TypeVar("T")
 
 READERS = 2
 BUSY_SECONDS = 10.0
-_AWAY = frozenset(
-    {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT"}
-)
+_AWAY = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -1,10 +1,10 @@
 """The writer: everything that changes data goes through it and is committed in groups.
 
 Hot changes (sends, markers) are data: whatever has gathered while the last commit was under way becomes one batch,
-which `apply` turns into a handful of set-wise statements. Everything else is a function over a transaction. A batch that
-fails is run again where that may help (deadlock, lost connection), otherwise change by change, so that a bad one gets
-its error and the rest commit. While the database is away the queue fills, `full` tells the doors to stop reading, and
-after `patience` seconds what waits is refused: never acknowledged, never lost in silence.
+which `apply` turns into a handful of set-wise statements. Everything else is a function over a transaction. A batch
+that fails is run again where that may help (deadlock, lost connection), otherwise change by change, so that a bad one
+gets its error and the rest commit. While the database is away the queue fills, `full` tells the doors to stop reading,
+and after `patience` seconds what waits is refused: never acknowledged, never lost in silence.
 """
 
 from __future__ import annotations
