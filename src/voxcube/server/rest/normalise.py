@@ -2,7 +2,8 @@
 
 Query string first, then the body; where both name the same key, the body wins. The result is made of dicts, lists,
 strings, numbers, booleans and None: JSON as it came, bracket names (``user[login]=x``, ``id[in][]=1``, ``a[0]=x``) as
-dicts and lists. What a *string* means (a number, a flag, the list ``"1, 2"``) depends on the field it is for: see ``shape.py``.
+dicts and lists. What a *string* means (a number, a flag, the list ``"1, 2"``) depends on the field it is for: see
+``shape.py``.
 """
 
 from __future__ import annotations

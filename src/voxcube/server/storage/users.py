@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from voxcube.server.core.models import User
+from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.schema import counters, users
+from voxcube.server.storage.schema import users
 from voxcube.server.storage.sql import Query, in_list
 
 #: In the order of `User`'s constructor arguments below.
@@ -53,10 +54,6 @@ _TOUCH = Query(
     "id",
     "now",
 )
-_NEXT_ID = Query(
-    update(counters).where(counters.c.name == "users").values(value=counters.c.value + 1).returning(counters.c.value)
-)
-_FIRST_ID = Query(insert(counters).values(name="users", value=1).returning(counters.c.value))
 
 
 def name_key(text: str) -> str:
@@ -99,11 +96,7 @@ class UserStore:
 
     async def next_id(self, tx: Tx) -> int:
         """A new user's id; ids are never used again."""
-        value: int | None = await tx.value(_NEXT_ID)
-        if value is None:
-            value = await tx.value(_FIRST_ID)
-        assert value is not None
-        return value
+        return await next_value(tx, "users")
 
     async def insert(self, tx: Tx, user: User) -> None:
         values: dict[str, Any] = {name: getattr(user, name) for name in _NAMES}

@@ -1,0 +1,1 @@
+"""Dialogs: making, finding and listing conversations."""

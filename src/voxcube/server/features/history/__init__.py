@@ -1,0 +1,1 @@
+"""Reading what was stored: message pages and unread counts."""

@@ -1,0 +1,236 @@
+"""The rules of sessions: who gets one, how long it lives, and what passes for a password at the other door."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized
+from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
+from voxcube.server.core.models import App, Session, User
+from voxcube.server.features.apps.service import Transactions
+from voxcube.server.features.sessions.signature import is_signed
+from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.service import UserService
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Tx
+from voxcube.server.storage.tokens import TokenStore
+from voxcube.server.storage.users import UserStore
+
+LIFETIME = 2 * 3600  # seconds (rest §3.1)
+EXTEND_AFTER = 60  # seconds a session's end must have to move before that is written
+SIGNED_WITHIN = 3600  # seconds between a signed request's timestamp and now, either way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Who somebody says to be: by login, or by e-mail address."""
+
+    login: str | None = None
+    email: str | None = None
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session as its owner sees it: the only time the token is known. ``user`` None = application session."""
+
+    session: Session
+    token: str = field(repr=False)
+    user: User | None
+
+
+class SessionService:
+    """Makes, extends and ends sessions."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        users: UserStore,
+        tokens: TokenStore,
+        accounts: UserService,
+        passwords: Passwords,
+        transactions: Transactions,
+        clock: Clock,
+        ids: Ids,
+        lifetime: int = LIFETIME,
+    ) -> None:
+        """``lifetime`` in seconds, from the last request."""
+        self._cache = cache
+        self._users = users
+        self._tokens = tokens
+        self._accounts = accounts
+        self._passwords = passwords
+        self._transactions = transactions
+        self._clock = clock
+        self._ids = ids
+        self._lifetime = lifetime
+
+    # -- the session of a request --------------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Session | None:
+        """The live session of ``token``, its life extended to now + 2 h; None when there is none."""
+        session = await self._tokens.find(token)
+        now = self._clock.now()
+        if session is None or session.expires_at <= now:
+            return None
+        return await self._extended(session, token, now)
+
+    async def _extended(self, session: Session, token: str, now: int) -> Session:
+        """Written only when it moves by a minute or more: not every request is worth a commit."""
+        until = now + self._lifetime
+        if until - session.expires_at < EXTEND_AFTER:
+            return session
+
+        async def extend(tx: Tx) -> None:
+            await self._tokens.extend(tx, token, until=until, now=now)
+            if session.user_id is not None:
+                await self._users.touch(tx, session.app_id, session.user_id, now)
+
+        await self._transactions.run(extend)
+        return dataclasses.replace(session, expires_at=until, updated_at=now)
+
+    # -- making and ending ---------------------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        *,
+        app_id: int,
+        auth_key: str,
+        credentials: Credentials | None,
+        signature: str | None = None,
+        timestamp: int | None = None,
+        signed: Mapping[str, Any] | None = None,
+    ) -> Opened:
+        """A new session, of the user that ``credentials`` name, or of the application alone.
+
+        ``signed`` is what ``signature`` covers. Raises Invalid for unknown keys, a wrong signature or fields that no
+        user can have; Unauthorized for a wrong password.
+        """
+        app = await self._cache.app_by_auth_key(auth_key)
+        if app is None or app.id != app_id:
+            raise Invalid("Bad credentials")
+        if signature and app.auth_secret:
+            if not is_signed(app.auth_secret, signed or {}, signature):
+                raise Invalid("Unexpected signature")
+            # Only under a signature does the time say anything; a wrong clock alone keeps nobody out.
+            if timestamp is not None and abs(_seconds(timestamp) - self._clock.now()) > SIGNED_WITHIN:
+                raise Invalid("Unexpected timestamp")
+        user = None if credentials is None else await self._identify(app, credentials, create=True)
+        return await self._open(app.id, user)
+
+    async def login(self, session: Session, token: str, credentials: Credentials) -> tuple[Session, User]:
+        """Makes the session that of a user. Unknown users are not created here. Raises Unauthorized."""
+        app = await self._cache.app(session.app_id)
+        if app is None:
+            raise SessionRequired
+        user = await self._identify(app, credentials, create=False)
+        return await self._set_user(session, token, user.id), user
+
+    async def logout(self, session: Session, token: str) -> Session:
+        """Makes the session one of the application alone."""
+        return await self._set_user(session, token, None)
+
+    async def describe(self, session: Session, token: str) -> Opened:
+        """The session with its user."""
+        user = None if session.user_id is None else await self._users.by_id(session.app_id, session.user_id)
+        return Opened(session, token, user)
+
+    async def end(self, token: str) -> None:
+        """Ends the session of ``token``."""
+        await self._transactions.run(lambda tx: self._tokens.delete(tx, token))
+
+    async def end_one(self, session: Session, session_id: int) -> None:
+        """Ends one session of the same user by its id. Raises NotFound."""
+        user_id = session.user_id
+        # Application sessions have no user in common: one must not end another's.
+        ended = 0
+        if user_id is not None:
+            ended = await self._transactions.run(
+                lambda tx: self._tokens.delete_one(tx, app_id=session.app_id, user_id=user_id, session_id=session_id)
+            )
+        if not ended:
+            raise NotFound("Session does not exist")
+
+    async def end_others(self, session: Session, token: str) -> None:
+        """Ends every session of the same user but this one."""
+        user_id = session.user_id
+        if user_id is not None:
+            await self._transactions.run(
+                lambda tx: self._tokens.delete_others(tx, token, app_id=session.app_id, user_id=user_id)
+            )
+
+    # -- passwords -----------------------------------------------------------------------------------------------------
+
+    async def check_credentials(self, app_id: int, user_id: int, password: str) -> bool:
+        """Whether ``password`` lets ``user_id`` into the chat: the user's password, or any live token of that user.
+
+        A token's life is extended by it (realtime §2.3). Wrong for whatever reason takes the same time.
+        """
+        if not (0 < app_id <= MAX_INTEGER_ID and 0 < user_id <= MAX_INTEGER_ID):
+            await self._passwords.verify(None, password)
+            return False
+        session = await self._tokens.find(password)
+        now = self._clock.now()
+        if session is not None and session.expires_at > now and (session.app_id, session.user_id) == (app_id, user_id):
+            await self._extended(session, password, now)
+            return True
+        user = await self._users.by_id(app_id, user_id)
+        return await self._passwords.verify(None if user is None else user.password_hash, password)
+
+    async def _identify(self, app: App, credentials: Credentials, *, create: bool) -> User:
+        """The user that credentials name and prove; with ``create`` an unknown one is made, if the settings say so."""
+        user = await self._look_up(app.id, credentials)
+        if user is None and create and app.settings.session_creates_user:
+            fields = {"login": credentials.login, "email": credentials.email}
+            try:
+                return await self._accounts.create(app, fields, credentials.password)
+            except Conflict:  # somebody else made it since we looked: then the password must be right
+                user = await self._look_up(app.id, credentials)
+        right = await self._passwords.verify(None if user is None else user.password_hash, credentials.password)
+        if user is None or not right:
+            raise Unauthorized
+        return user
+
+    async def _look_up(self, app_id: int, credentials: Credentials) -> User | None:
+        if credentials.login:
+            return await self._users.by_login(app_id, credentials.login)
+        return await self._users.by_email(app_id, credentials.email or "")
+
+    async def _open(self, app_id: int, user: User | None) -> Opened:
+        token = self._ids.token()
+        now = self._clock.now()
+        session = Session(
+            # Random rather than counted: sessions are made often, and a counter would be one row for all nodes.
+            id=secrets.randbelow(MAX_INTEGER_ID) + 1,
+            app_id=app_id,
+            user_id=None if user is None else user.id,
+            created_at=now,
+            updated_at=now,
+            expires_at=now + self._lifetime,
+        )
+
+        async def open_(tx: Tx) -> None:
+            await self._tokens.insert(tx, token, session)
+            if user is not None:
+                await self._users.touch(tx, app_id, user.id, now)
+
+        await self._transactions.run(open_)
+        return Opened(session, token, None if user is None else dataclasses.replace(user, last_request_at=now))
+
+    async def _set_user(self, session: Session, token: str, user_id: int | None) -> Session:
+        now = self._clock.now()
+        changed = await self._transactions.run(lambda tx: self._tokens.set_user(tx, token, user_id, now=now))
+        if not changed:  # ended by another request meanwhile
+            raise SessionRequired
+        return dataclasses.replace(session, user_id=user_id, updated_at=now)
+
+
+def _seconds(timestamp: int) -> int:
+    """Dates come in seconds or milliseconds (rest §1.7)."""
+    return timestamp // 1000 if timestamp > 10**11 else timestamp

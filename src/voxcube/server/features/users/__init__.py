@@ -1,0 +1,1 @@
+"""Accounts: sign-up, look-up and their passwords."""

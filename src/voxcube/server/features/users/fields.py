@@ -1,0 +1,80 @@
+"""What an account's fields must look like (rest §4.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from voxcube.server.core.ids import MAX_INTEGER_ID
+
+#: Fields that an account's owner may write.
+WRITABLE = (
+    "login",
+    "email",
+    "full_name",
+    "phone",
+    "website",
+    "custom_data",
+    "avatar",
+    "external_user_id",
+    "external_id",
+    "facebook_id",
+    "twitter_id",
+    "blob_id",
+    "user_tags",
+    "timezone",
+)
+#: An empty text in these means that there is none: it must not take a place under a unique key.
+_BLANK_IS_NONE = ("login", "email", "phone", "external_id", "facebook_id", "twitter_id")
+
+PASSWORD_MAX = 40
+TAGS_MAX = 5
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_PHONE = re.compile(r"\+?[0-9]{10,15}")
+
+
+def cleaned(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The writable ones of ``fields``, blanks as None, tags as a tuple."""
+    kept = {name: fields[name] for name in WRITABLE if name in fields}
+    for name in _BLANK_IS_NONE:
+        if kept.get(name) == "":
+            kept[name] = None
+    if "user_tags" in kept:
+        kept["user_tags"] = tuple(dict.fromkeys(tag.strip() for tag in kept["user_tags"] or () if tag.strip()))
+    return kept
+
+
+def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What is wrong with ``cleaned`` fields, by field name."""
+    found: dict[str, list[str]] = {}
+    login, email, phone = fields.get("login"), fields.get("email"), fields.get("phone")
+    if login is not None:
+        found["login"] = _length(login, 3, 70)
+    if email is not None and (len(email) > 254 or not _EMAIL.fullmatch(email)):
+        found["email"] = ["should look like an email address"]
+    if phone is not None and not _PHONE.fullmatch(phone):
+        found["phone"] = ["should contain 10 to 15 digits"]
+    if fields.get("full_name") is not None:
+        found["full_name"] = _length(fields["full_name"], 0, 255)
+    if len(fields.get("user_tags") or ()) > TAGS_MAX:
+        found["user_tags"] = [f"are too many (maximum is {TAGS_MAX})"]
+    for name in ("external_user_id", "blob_id", "timezone"):
+        if fields.get(name) is not None and abs(fields[name]) > MAX_INTEGER_ID:
+            found[name] = ["is too large"]
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def password_problems(password: str | None, minimum: int) -> list[str]:
+    """What is wrong with a new password."""
+    if not password:
+        return ["can't be blank"]
+    return _length(password, minimum, PASSWORD_MAX)
+
+
+def _length(text: str, minimum: int, maximum: int) -> list[str]:
+    if len(text) < minimum:
+        return [f"is too short (minimum is {minimum} characters)"]
+    if len(text) > maximum:
+        return [f"is too long (maximum is {maximum} characters)"]
+    return []

@@ -1,0 +1,102 @@
+"""The rules of accounts: who may be made, and who is found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized
+from voxcube.server.core.models import App, User
+from voxcube.server.features.apps.service import Transactions
+from voxcube.server.features.users.fields import cleaned, password_problems, problems
+from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Tx, UniqueViolation
+from voxcube.server.storage.users import UserStore
+
+
+class UserService:
+    """Makes accounts and finds them."""
+
+    def __init__(
+        self,
+        *,
+        users: UserStore,
+        passwords: Passwords,
+        transactions: Transactions,
+        clock: Clock,
+        cache: Cache | None = None,
+    ) -> None:
+        """``cache`` is that of a running server; the command line has none."""
+        self._users = users
+        self._passwords = passwords
+        self._transactions = transactions
+        self._clock = clock
+        self._cache = cache
+
+    async def create(self, app: App, fields: Mapping[str, Any], password: str | None) -> User:
+        """A new account with ``fields`` (names of `User`); no session is made.
+
+        Raises Invalid with every mistake by field, Conflict when a login, e-mail or external id is taken.
+        """
+        values = cleaned(fields)
+        wrong = problems(values)
+        if texts := password_problems(password, app.settings.password_min_length):
+            wrong["password"] = texts
+        if not values.get("login") and not values.get("email"):
+            wrong["base"] = ["Login or email is required"]
+        if wrong:
+            raise Invalid(wrong)
+        hashed = await self._passwords.hash(password or "")
+        now = self._clock.now()
+
+        async def make(tx: Tx) -> User:
+            user = User(id=0, app_id=app.id, password_hash=hashed, created_at=now, updated_at=now, **values)
+            if taken := await self._users.taken(tx, user):
+                raise Conflict({name: ["has already been taken"] for name in taken})
+            user = dataclasses.replace(user, id=await self._users.next_id(tx))
+            await self._users.insert(tx, user)
+            return user
+
+        try:
+            user = await self._transactions.run(make)
+        except UniqueViolation:  # another node was faster between our look and our insert: look again
+            user = await self._transactions.run(make)
+        if self._cache is not None:
+            self._cache.forget(("user", app.id, user.id))
+        return user
+
+    async def sign_up(
+        self, *, app_id: int | None, auth_key: str, fields: Mapping[str, Any], password: str | None
+    ) -> User:
+        """A new account in the application of a session, or in the one that ``auth_key`` names (rest §4.2).
+
+        Raises as ``create``; SessionRequired when neither is there, Unauthorized for an unknown key.
+        """
+        assert self._cache is not None
+        if app_id is None and not auth_key:
+            raise SessionRequired
+        if app_id is not None:
+            app = await self._cache.app(app_id)
+        else:
+            app = await self._cache.app_by_auth_key(auth_key)
+        if app is None:
+            raise Unauthorized
+        return await self.create(app, fields, password)
+
+    async def get(self, app_id: int, user_id: int) -> User:
+        """One account. Raises NotFound, also for another application's."""
+        user = await self._users.by_id(app_id, user_id)
+        if user is None:
+            raise NotFound("User does not exist")
+        return user
+
+    async def existing(self, app_id: int, ids: Sequence[int]) -> set[int]:
+        """Those of ``ids`` that are users of the application."""
+        return await self._users.existing(app_id, ids)
+
+    async def find(self, app_id: int, ids: Sequence[int]) -> dict[int, User]:
+        """Those of ``ids`` that are users of the application, by id."""
+        return {user.id: user for user in await self._users.by_ids(app_id, ids)}
