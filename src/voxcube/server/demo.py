@@ -54,13 +54,15 @@ async def prepare(config: Config) -> Demo:
             if user is None:
                 user = await accounts.create_user(app.id, login, password, full_name=login.capitalize())
             users.append(DemoUser(id=user.id, login=login, password=password))
-    return Demo(
+    made = Demo(
         app_id=app.id,
         auth_key=app.auth_key,
         auth_secret=app.auth_secret or "",
         admin_api_key=app.admin_api_key,
         users=tuple(users),
     )
+    _write(path, kept | _credentials(made))
+    return made
 
 
 def card(config: Config, demo: Demo, doors: Doors) -> str:
@@ -79,11 +81,8 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
         "chat_port": doors["xmpps"][1] if "xmpps" in doors else None,
         "chat_url": next(iter(urls["WebSocket"]), None),
         "certificate": str(certificate.cert.absolute()),
-        "app_id": demo.app_id,
-        "auth_key": demo.auth_key,
-        "users": [{"id": user.id, "login": user.login, "password": user.password} for user in demo.users],
     }
-    _write(path, facts)
+    _write(path, _credentials(demo) | facts)
     lines = [
         "",
         "Voxcube demo",
@@ -106,6 +105,11 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _credentials(demo: Demo) -> dict[str, Any]:
+    users = [{"id": user.id, "login": user.login, "password": user.password} for user in demo.users]
+    return {"app_id": demo.app_id, "auth_key": demo.auth_key, "users": users}
 
 
 def _host(config: Config) -> str:

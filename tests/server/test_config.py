@@ -1,0 +1,94 @@
+"""Options: three sources in their order, and one clear line for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from voxcube.server.config import Config, ConfigError
+
+
+def load(tmp_path: Path, toml: str = "", environ: dict[str, str] | None = None, **flags: object) -> Config:
+    path = tmp_path / "voxcube.toml"
+    path.write_text(toml)
+    return Config.load(path, environ or {}, flags)
+
+
+def test_flag_beats_variable_beats_file(tmp_path: Path) -> None:
+    toml = 'http_port = 1001\nws_port = 1002\ndomain = "file.example"\nplaintext = true'
+    environ = {"VOXCUBE_WS_PORT": "2002", "VOXCUBE_DOMAIN": "Variable.Example", "PATH": "/bin", "VOXCUBE_CONFIG": "x"}
+    config = load(tmp_path, toml, environ, domain="flag.example", wss_port=None)
+    assert (config.http_port, config.ws_port, config.wss_port) == (1001, 2002, 5291)
+    assert config.domain == "flag.example"
+    assert config.plaintext is True
+    assert load(tmp_path, toml, environ).domain == "variable.example"
+
+
+def test_defaults_follow_the_data_directory(tmp_path: Path) -> None:
+    config = load(tmp_path, data=str(tmp_path / "d"))
+    assert config.database_url == f"sqlite:///{tmp_path}/d/voxcube.db"
+    assert config.node_name
+
+
+def test_a_port_of_0_turns_a_door_off_and_5222_needs_plaintext(tmp_path: Path) -> None:
+    config = load(tmp_path, http_port="0", https_port=0)
+    assert config.ports == {"xmpps": 5223, "ws": 5280, "wss": 5291}
+    assert load(tmp_path, plaintext=True).ports["xmpp"] == 5222
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"http_port": "abc"}, "--http-port must be a whole number"),
+        ({"http_port": "70000"}, "http_port 70000 is not between 0 and 65535"),
+        ({"http_port": "5280"}, "http_port and ws_port are both 5280"),
+        ({"domain": "muc.example.org"}, "must not contain 'muc'"),
+        ({"domain": "not a domain"}, "is not a host name"),
+        ({"plaintext": True, "host": "0.0.0.0"}, "plaintext is for loopback only"),
+        ({"unlimited": True, "host": "192.0.2.1"}, "unlimited is for loopback only"),
+        ({"tls_cert": "cert.pem"}, "belong together"),
+        ({"database": "mysql://x"}, "database must start with"),
+        ({"log_level": "loud"}, "log_level 'loud' is none of"),
+        ({"nonsense": "1"}, "there is no option --nonsense"),
+    ],
+)
+def test_mistakes_in_flags(flags: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Config.load(None, {}, flags)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("htp_port = 1", "there is no option 'htp_port'"),
+        ('http_port = "8080x"', "must be a whole number"),
+        ("http_port = true", "must be a whole number"),
+        ('plaintext = "maybe"', "must be true or false"),
+        ("domain = 3", "must be a text"),
+        ("data = 3", "must be a path"),
+        ("http_port = ", "voxcube.toml: "),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"voxcube\.toml") as error:
+        load(tmp_path, toml)
+    assert said in str(error.value)
+
+
+def test_unknown_variable_and_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="VOXCUBE_HTP_PORT"):
+        load(tmp_path, environ={"VOXCUBE_HTP_PORT": "1"})
+    with pytest.raises(ConfigError, match="cannot read"):
+        Config.load(tmp_path / "absent.toml", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"), [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("::", False)]
+)
+def test_what_is_loopback(tmp_path: Path, host: str, allowed: bool) -> None:
+    if allowed:
+        assert load(tmp_path, host=host, unlimited=True).unlimited
+    else:
+        with pytest.raises(ConfigError):
+            load(tmp_path, host=host, unlimited=True)
