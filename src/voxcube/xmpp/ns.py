@@ -1,0 +1,24 @@
+"""Namespace names, each written once."""
+
+CLIENT = "jabber:client"  # RFC 6120 §4.8.2
+STREAMS = "http://etherx.jabber.org/streams"  # RFC 6120 §4.8.1
+STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"  # RFC 6120 §4.9.2
+STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"  # RFC 6120 §8.3.2
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"  # RFC 6120 §6
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"  # RFC 6120 §7
+SESSION = "urn:ietf:params:xml:ns:xmpp-session"  # RFC 3921 §3
+FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"  # RFC 7395 §3.3
+ROSTER = "jabber:iq:roster"  # RFC 6121 §2
+XML = "http://www.w3.org/XML/1998/namespace"
+
+SM = "urn:xmpp:sm:3"  # XEP-0198
+CARBONS = "urn:xmpp:carbons:2"  # XEP-0280
+FORWARD = "urn:xmpp:forward:0"  # XEP-0297
+DELAY = "urn:xmpp:delay"  # XEP-0203
+PING = "urn:xmpp:ping"  # XEP-0199
+CSI = "urn:xmpp:csi:0"  # XEP-0352
+CHAT_STATES = "http://jabber.org/protocol/chatstates"  # XEP-0085
+CHAT_MARKERS = "urn:xmpp:chat-markers:0"  # XEP-0333
+DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
+DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # XEP-0030
+MUC = "http://jabber.org/protocol/muc"  # XEP-0045
