@@ -1,0 +1,415 @@
+"""``cube.chat``: the realtime side of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from voxcube.client import wire
+from voxcube.client.connection import Endpoint
+from voxcube.client.errors import ChatError, NotConnected
+from voxcube.client.events import ConnectionState, Event
+from voxcube.client.ids import is_message_id, new_message_id
+from voxcube.client.inbox import Inbox
+from voxcube.client.lifecycle import Lifecycle, Login
+from voxcube.client.listeners import Listeners
+from voxcube.client.models import Attachment, Dialog, DialogType, Message
+from voxcube.client.sends import Sends
+from voxcube.client.streams import Feed
+from voxcube.client.timers import Timers
+from voxcube.client.values import time_from_seconds, unix_seconds
+from voxcube.client.wire import Target
+from voxcube.xmpp.jid import Jid, user_jid
+from voxcube.xmpp.xml import Element
+
+TYPING_REPEAT = 5.0
+
+
+class Chat(Listeners):
+    """Connects a user to the chat, sends, and reports what others do."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        app_id: int,
+        *,
+        token: Callable[[], str | None],
+        stream_management: bool = True,
+        auto_mark_delivered: bool = True,
+        timeout: float = 60.0,
+    ) -> None:
+        self._app_id = app_id
+        self._domain = endpoint.domain
+        self._token = token
+        self._timeout = timeout
+        self._sent: Feed[Message] = Feed()
+        self._lost: Feed[Message] = Feed()
+        self._sends = Sends(timeout, self._sent.emit, self._lost.emit)
+        self._inbox = Inbox(self._sends, self._mark_received if auto_mark_delivered else None)
+        self._idle_typing: Timers[Target] = Timers(self._typing_idle)
+        self._life = Lifecycle(
+            endpoint,
+            stream_management=stream_management,
+            on_stanza=self._receive,
+            on_confirmed=self._sends.confirm,
+            on_end=self._ended,
+        )
+        super().__init__(
+            {
+                Event.MESSAGE: self._inbox.messages,
+                Event.MESSAGE_ERROR: self._inbox.errors,
+                Event.SENT: self._sent,
+                Event.LOST: self._lost,
+                Event.DELIVERED: self._inbox.delivered,
+                Event.READ: self._inbox.read,
+                Event.TYPING: self._inbox.typing,
+                Event.STATE: self._life.states,
+            }
+        )
+
+    # Connection
+
+    @property
+    def state(self) -> ConnectionState:
+        """The state of the connection."""
+        return self._life.state
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether messages can be sent now."""
+        return self._life.state is ConnectionState.READY
+
+    @property
+    def user_id(self) -> int | None:
+        """The user who is connected, or connected last; None before ``connect()`` and after ``destroy()``."""
+        return self._life.user_id
+
+    async def connect(self, user_id: int, password: str | None = None, resource: str | None = None) -> Jid:
+        """Connects and logs in; afterwards messages arrive and can be sent.
+
+        Messages that waited for this user arrive soon after, with ``delayed``. Calls at the same time share one
+        attempt.
+
+        Args:
+            user_id: the user.
+            password: the user's password, or a live session token. Without it the token of the client's current
+                session is used (guests and users of an identity provider have nothing else).
+            resource: a name for this connection; by default the server makes one. A second connection of the same
+                name ends the first.
+
+        Returns:
+            The address of this connection.
+
+        Raises:
+            AuthenticationFailed: the server refused the password.
+            TransportError: the server cannot be reached, its certificate is not trusted, or it took too long.
+            NotConnected: ``disconnect()`` was called meanwhile.
+            RuntimeError: already connected, or connecting as another user.
+            ValueError: no password, and no session.
+
+        Source: RFC 6120 §4–§7, XEP-0368, XEP-0198 §3, XEP-0280 §4.
+
+        Example:
+            >>> jid = await cube.chat.connect(session.user_id, "s3cret-pass")
+        """
+        secret = self._token() if password is None else password
+        if not secret:
+            raise ValueError("give the password, or create a session first")
+        return await self._life.connect(Login(int(user_id), self._app_id, secret, resource))
+
+    async def disconnect(self) -> None:
+        """Says goodbye and closes the connection. Event streams stay open; does nothing when not connected.
+
+        Messages on their way that the server has not confirmed yet raise ``MessageLost`` in their senders.
+
+        Source: RFC 6120 §4.4.
+
+        Example:
+            >>> await cube.chat.disconnect()
+        """
+        await self._life.disconnect()
+
+    async def destroy(self) -> None:
+        """Disconnects, ends all event streams and callbacks, and forgets the user.
+
+        Example:
+            >>> await cube.chat.destroy()
+            >>> cube.chat.state
+            <ConnectionState.IDLE: 'idle'>
+        """
+        await self._life.destroy()
+        self._end_listening()
+        self._inbox.forget()
+
+    async def ping(self, timeout: float = 5.0) -> float:
+        """Asks the server for a sign of life.
+
+        Args:
+            timeout: seconds to wait for it.
+
+        Returns:
+            How long it took, in seconds.
+
+        Raises:
+            ChatTimeout: no answer in time.
+            NotConnected: not connected, or the connection was lost meanwhile.
+
+        Source: XEP-0199 §4.2.
+
+        Example:
+            >>> seconds = await cube.chat.ping()
+        """
+        began = time.monotonic()
+        await self._life.connection.ping(timeout)
+        return time.monotonic() - began
+
+    # Messages
+
+    async def send(
+        self,
+        dialog: Dialog | None = None,
+        body: str | None = None,
+        *,
+        to_user: int | None = None,
+        dialog_id: str | None = None,
+        markable: bool = True,
+        save_to_history: bool = True,
+        attachments: Iterable[Attachment] = (),
+        properties: Mapping[str, Any] | None = None,
+        silent: bool = False,
+        destroy_after: int | None = None,
+        id: str | None = None,  # noqa: A002
+        date_sent: datetime | int | None = None,
+    ) -> Message:
+        """Sends a message and returns when the server has it: stored, if it is to be saved to the history.
+
+        Any number of sends may run at the same time; beyond 1,000 unconfirmed ones they wait their turn. From one
+        task, messages keep their order.
+
+        Args:
+            dialog: where to; or give ``to_user`` or ``dialog_id``.
+            body: the text; may be left out with attachments.
+            to_user: the user to write to privately; the server finds or creates the dialog.
+            dialog_id: a dialog that is not private.
+            markable: ask to be told when it is delivered.
+            save_to_history: False only relays it.
+            attachments: files and places.
+            properties: the application's own parameters: names to texts or to nested mappings; other values become
+                texts.
+            silent: without a push alert.
+            destroy_after: seconds after display at which the receiver shall delete it.
+            id: 24 hexadecimal digits, made when not given. Sending again with the same id is safe: the server stores
+                it once and receivers see it once.
+            date_sent: by default now; aware datetime or unix seconds.
+
+        Returns:
+            The message, its ``state`` SENT. In a private dialog it is confirmed by stream management (without, it is
+            merely written), in others by its echo.
+
+        Raises:
+            StanzaError: the server refused it, e.g. code 503 when the recipient blocks this user, 403 when this user
+                may not write there, 404 when there is no such user or dialog.
+            MessageLost: the connection ended before it was confirmed.
+            ChatTimeout: it was not confirmed in time (60 seconds by default).
+            NotConnected: there is no connection; nothing was sent.
+            ValueError: not exactly one destination, nothing to send, an unfit id, or characters that XML forbids.
+
+        Source: RFC 6121 §5.2, XEP-0198 §4, XEP-0333 §4.
+
+        Example:
+            >>> message = await cube.chat.send(dialog, "How are you?", properties={"city": "Oslo"})
+            >>> await cube.chat.send(to_user=88, body="Lunch?")
+        """
+        target = self._target(dialog, to_user, dialog_id)
+        files = tuple(attachments)
+        if body is None and not files and not properties:
+            raise ValueError("give a body, attachments or properties")
+        if id is not None and not is_message_id(id):
+            raise ValueError("id must be 24 lower-case hexadecimal digits, as new_message_id() makes them")
+        message = Message(
+            id=id or new_message_id(),
+            dialog_id=target.dialog_id,
+            body=body,
+            sender_id=self._life.user_id or 0,
+            recipient_id=target.user_id,
+            date_sent=time_from_seconds(int(time.time()) if date_sent is None else unix_seconds(date_sent)),
+            attachments=files,
+            properties=wire.texts(properties or {}),
+            markable=markable,
+            save_to_history=save_to_history,
+            silent=silent,
+            destroy_after=destroy_after,
+            is_group=target.is_group,
+            is_own=True,
+        )
+        stanza = wire.encode(wire.message(message, target))
+        connection = self._life.connection
+        await self._sends.place()
+        try:
+            await connection.writable()
+            if connection is not self._life.connection:
+                raise NotConnected("the connection changed before the message was sent")
+            confirmation = self._sends.start(message)
+        except BaseException:
+            self._sends.leave()
+            raise
+        if target.is_group:
+            connection.write(stanza)  # its echo confirms it
+        elif connection.acknowledges:
+            connection.write(stanza, confirms=message.id)
+        else:
+            connection.write(stanza)
+            self._sends.confirm(message.id)
+        return await confirmation
+
+    async def mark_read(self, message: Message) -> None:
+        """Tells the sender, and the server, that this user has read the message.
+
+        Args:
+            message: a message somebody else sent, from the chat or from the history.
+
+        Raises:
+            NotConnected: not connected.
+            ValueError: one's own message, or a message without sender or dialog.
+
+        Source: XEP-0333 §4.2.
+
+        Example:
+            >>> await cube.chat.mark_read(message)
+        """
+        await self._mark("displayed", message)
+
+    async def mark_delivered(self, message: Message) -> None:
+        """Tells the sender, and the server, that this user has received the message.
+
+        Needed only with ``Client(auto_mark_delivered=False)``, or for messages that are not ``markable``. Arguments
+        and errors as ``mark_read``.
+
+        Source: XEP-0333 §4.2.
+
+        Example:
+            >>> await cube.chat.mark_delivered(message)
+        """
+        await self._mark("received", message)
+
+    async def typing(
+        self,
+        dialog: Dialog | None = None,
+        *,
+        to_user: int | None = None,
+        dialog_id: str | None = None,
+        idle: float = 30.0,
+    ) -> None:
+        """Shows the others in a dialog that this user is typing.
+
+        Args:
+            dialog: where; or ``to_user`` or ``dialog_id`` as in ``send``.
+            to_user: the user of a private chat.
+            dialog_id: a dialog that is not private.
+            idle: seconds after which typing is taken back, unless this is called again.
+
+        Raises:
+            NotConnected: not connected.
+            ValueError: not exactly one destination.
+
+        Source: XEP-0085 §5.
+
+        Example:
+            >>> await cube.chat.typing(dialog)
+        """
+        target = self._target(dialog, to_user, dialog_id)
+        await self._write(wire.chat_state("composing", target))
+        self._idle_typing.start(target, idle)
+
+    async def stop_typing(
+        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
+    ) -> None:
+        """Shows the others in a dialog that this user stopped typing; arguments and errors as ``typing``.
+
+        Source: XEP-0085 §5.
+
+        Example:
+            >>> await cube.chat.stop_typing(dialog)
+        """
+        target = self._target(dialog, to_user, dialog_id)
+        self._idle_typing.cancel(target)
+        await self._write(wire.chat_state("paused", target))
+
+    @asynccontextmanager
+    async def typing_in(
+        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
+    ) -> AsyncIterator[None]:
+        """Shows typing for as long as a block runs; arguments and errors as ``typing``.
+
+        Source: XEP-0085 §5.
+
+        Example:
+            >>> async with cube.chat.typing_in(dialog):
+            ...     answer = await think()
+        """
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(TYPING_REPEAT)
+                try:
+                    await self.typing(dialog, to_user=to_user, dialog_id=dialog_id)
+                except ChatError:
+                    pass  # the connection is away; the block goes on
+
+        await self.typing(dialog, to_user=to_user, dialog_id=dialog_id)
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            if self.is_ready:
+                await self.stop_typing(dialog, to_user=to_user, dialog_id=dialog_id)
+
+    # Inside
+
+    def _target(self, dialog: Dialog | None, to_user: int | None, dialog_id: str | None) -> Target:
+        if sum(way is not None for way in (dialog, to_user, dialog_id)) != 1:
+            raise ValueError("give exactly one of dialog, to_user and dialog_id")
+        if to_user is not None:
+            return wire.user_target(int(to_user), self._app_id, self._domain)
+        if dialog_id is not None:
+            return wire.room_target(dialog_id, self._app_id, self._domain)
+        if not isinstance(dialog, Dialog):
+            raise ValueError("dialog is a Dialog; the text goes to body=, a dialog's id to dialog_id=")
+        if dialog.type == DialogType.PRIVATE:
+            opponent = dialog.opponent_id(self._life.user_id)
+            return wire.user_target(opponent, self._app_id, self._domain, dialog.id)
+        return wire.room_target(dialog.id, self._app_id, self._domain)
+
+    async def _mark(self, kind: str, message: Message) -> None:
+        if not message.sender_id or not message.id or not message.dialog_id:
+            raise ValueError("a marker needs the message's sender, id and dialog")
+        if message.sender_id == self._life.user_id:
+            raise ValueError("this is one's own message")
+        await self._write(wire.marker(kind, message, self._app_id, self._domain))
+
+    def _mark_received(self, message: Message) -> None:
+        if self._life.link is not None:
+            self._life.link.write(wire.encode(wire.marker("received", message, self._app_id, self._domain)))
+
+    async def _write(self, stanza: Element) -> None:
+        connection = self._life.connection
+        await connection.writable()
+        connection.write(wire.encode(stanza))
+
+    def _typing_idle(self, target: Target) -> None:
+        if self.is_ready:
+            self._life.connection.write(wire.encode(wire.chat_state("paused", target)))
+
+    def _receive(self, stanza: Element) -> None:
+        if stanza.name == "message" and self._life.user_id is not None:
+            self._inbox.receive(stanza, self._life.user_id, user_jid(self._life.user_id, self._app_id, self._domain))
+
+    def _ended(self) -> None:
+        self._sends.lose_all()
+        self._idle_typing.clear()
+        self._inbox.others_typing.finish()

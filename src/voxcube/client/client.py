@@ -1,0 +1,172 @@
+"""``Client``: the SDK's one entry, where its parts are wired together."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from voxcube.client.auth import Auth
+from voxcube.client.chat import Chat
+from voxcube.client.connection import Endpoint
+from voxcube.client.dialogs import Dialogs
+from voxcube.client.http import Http, SessionRestorer
+from voxcube.client.messages import Messages
+from voxcube.client.models import Session
+from voxcube.client.users import Users
+
+DEFAULT_PORTS = {"tls": 5223, "tcp": 5222}
+
+
+class Client:
+    """One application user's way to a Voxcube (or ConnectyCube) server. Any number may live in one process.
+
+    The REST namespaces are ``auth``, ``users``, ``dialogs`` and ``messages``; ``chat`` is the realtime side. Use it
+    in ``async with``, or call ``close()``.
+
+    Args:
+        app_id: the application's id.
+        auth_key: the application's auth key.
+        api_url: where the REST API is. ``http://`` only on this machine, unless ``allow_plaintext``.
+        chat_host: the domain of the chat, which is part of every address and named by the server's certificate.
+        auth_secret: signs session requests, if the application has a secret.
+        chat_address: the host to connect to, when it is not ``chat_host``.
+        chat_port: by default 5223 for ``tls``, 5222 for ``tcp``.
+        transport: ``"tls"`` is TLS from the first byte (XEP-0368); ``"tcp"`` is unencrypted, for tests on this
+            machine.
+        tls: an own TLS context, for the chat and for the REST API.
+        ca_file: a file with certificates to trust beside those of the system, e.g. a server's self-signed one.
+        allow_plaintext: lets passwords travel unencrypted to other machines.
+        on_session_expired: an async function that makes a new session (or returns None); called once when the
+            session has ended, after which the request that noticed is made again.
+        stream_management: confirmations for private messages (XEP-0198). Without, ``send()`` returns when a private
+            message is written.
+        auto_mark_delivered: tells senders by itself that their messages arrived.
+        timeout: seconds for one REST request, and for connecting to the chat.
+        chat_timeout: seconds to wait for the chat server's answer to one message or request.
+        http_transport: an httpx transport in place of the network, for tests.
+
+    Raises:
+        ValueError: an address that would send passwords unencrypted, or arguments that contradict each other.
+
+    Example:
+        >>> async with Client(app_id=3, auth_key="key", api_url="https://api.example.org",
+        ...                   chat_host="chat.example.org") as cube:
+        ...     session = await cube.auth.create_session(login="ann", password="s3cret-pass")
+        ...     await cube.chat.connect(session.user_id, "s3cret-pass")
+        ...     await cube.chat.send(body="Lunch?", to_user=88)
+    """
+
+    def __init__(
+        self,
+        *,
+        app_id: int,
+        auth_key: str,
+        api_url: str,
+        chat_host: str,
+        auth_secret: str | None = None,
+        chat_address: str | None = None,
+        chat_port: int | None = None,
+        transport: Literal["tls", "tcp"] = "tls",
+        tls: ssl.SSLContext | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        allow_plaintext: bool = False,
+        on_session_expired: SessionRestorer | None = None,
+        stream_management: bool = True,
+        auto_mark_delivered: bool = True,
+        timeout: float = 30.0,
+        chat_timeout: float = 60.0,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if transport not in DEFAULT_PORTS:
+            raise ValueError(f"transport is {' or '.join(map(repr, DEFAULT_PORTS))}, not {transport!r}")
+        if tls is not None and ca_file is not None:
+            raise ValueError("give either tls or ca_file")
+        address = chat_address or chat_host
+        if not allow_plaintext:
+            _refuse_plaintext(api_url, address, transport)
+        # httpx sets the application protocol of the context it is given, so that the chat gets one of its own.
+        chat_tls = (tls or tls_context(ca_file, ["xmpp-client"])) if transport == "tls" else None
+        endpoint = Endpoint(address, chat_port or DEFAULT_PORTS[transport], chat_host, chat_tls, timeout)
+        self._http = Http(
+            api_url,
+            auth_key,
+            verify=tls or tls_context(ca_file),
+            timeout=timeout,
+            transport=http_transport,
+            on_session_expired=on_session_expired,
+        )
+        self.auth = Auth(self._http, app_id, auth_key, auth_secret)
+        self.users = Users(self._http)
+        self.dialogs = Dialogs(self._http)
+        self.messages = Messages(self._http)
+        self.chat = Chat(
+            endpoint,
+            app_id,
+            token=lambda: self._http.session.token if self._http.session else None,
+            stream_management=stream_management,
+            auto_mark_delivered=auto_mark_delivered,
+            timeout=chat_timeout,
+        )
+
+    @property
+    def session(self) -> Session | None:
+        """The current session of the REST API."""
+        return self._http.session
+
+    async def close(self) -> None:
+        """Leaves the chat, ends all event streams and closes all connections. The session lives on, on the server."""
+        try:
+            await self.chat.destroy()
+        finally:
+            await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def tls_context(ca_file: str | os.PathLike[str] | None = None, alpn: list[str] | None = None) -> ssl.SSLContext:
+    """A verifying TLS context that trusts the system's authorities and the certificates in ``ca_file``.
+
+    Raises:
+        ValueError: the file cannot be read or holds no certificate.
+
+    Example:
+        >>> context = tls_context("server.crt")
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(f"no certificates in {os.fspath(ca_file)}: {error}") from error
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    return context
+
+
+def _refuse_plaintext(api_url: str, chat_address: str, transport: str) -> None:
+    url = urlsplit(api_url)
+    if url.scheme not in ("https", "http") or not url.hostname:
+        raise ValueError(f"api_url must begin with https://, not {api_url!r}")
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise ValueError("api_url must begin with https:// (or pass allow_plaintext=True)")
+    if transport == "tcp" and not _is_loopback(chat_address):
+        raise ValueError('transport="tcp" is unencrypted and only for this machine (or pass allow_plaintext=True)')
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

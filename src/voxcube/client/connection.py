@@ -1,0 +1,378 @@
+"""One chat connection: a socket, the stream machine on it, and the counters of stream management."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from voxcube.client import wire
+from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, TransportError
+from voxcube.xmpp import ns, sm, stanza
+from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, StreamFailed
+from voxcube.xmpp.errors import RemoteProtocolError
+from voxcube.xmpp.framing import TcpFraming
+from voxcube.xmpp.jid import Jid
+from voxcube.xmpp.xml import Element, serialize
+
+log = logging.getLogger("voxcube.client")
+
+GOODBYE = 2.0
+KEEP_ALIVE = 60.0
+KEEP_ALIVE_TIMEOUT = 10.0
+# Stanzas that nobody waits for are acknowledged now and then all the same, so that their queue stays short.
+UNREQUESTED = 100
+
+_STANZAS = frozenset(("message", "presence", "iq"))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect: ``address`` and ``port`` are dialled, ``domain`` is the chat's name and the certificate's.
+
+    ``tls`` None means unencrypted; ``timeout`` is in seconds.
+    """
+
+    address: str
+    port: int
+    domain: str
+    tls: ssl.SSLContext | None
+    timeout: float
+
+
+class Connection(asyncio.Protocol):
+    """Made by ``open``, which returns it when a resource is bound.
+
+    What is written in one turn of the event loop goes out in one piece, followed by one request for acknowledgement if
+    anybody waits for it.
+    """
+
+    def __init__(
+        self,
+        stream: ClientStream,
+        *,
+        stream_management: bool,
+        on_authenticated: Callable[[], None],
+        on_stanza: Callable[[Element], None],
+        on_confirmed: Callable[[str], None],
+        on_lost: Callable[[Exception], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stream = stream
+        self._stream_management = stream_management
+        self._on_authenticated = on_authenticated
+        self._on_stanza = on_stanza
+        self._on_confirmed = on_confirmed
+        self._on_lost = on_lost
+        self.jid: Jid | None = None
+        self._transport: asyncio.Transport | None = None
+        self._bound: asyncio.Future[Jid] = self._loop.create_future()
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._over = False
+        # Writing
+        self._out: list[bytes] = []
+        self._writable: asyncio.Future[None] | None = None
+        # Requests (RFC 6120 §8.2.3)
+        self._answers: dict[str, asyncio.Future[Element]] = {}
+        self._id_prefix = secrets.token_hex(4)
+        self._ids = 0
+        # Stream management (XEP-0198): message ids to confirm, None for stanzas that nobody waits for
+        self._unacked: sm.OutboundQueue[str | None] = sm.OutboundQueue()
+        self._asked = False
+        self._counting = False
+        self._handled = 0
+        self._ask = False
+        # Keep-alive
+        self._heard = self._loop.time()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        endpoint: Endpoint,
+        local: str,
+        password: str,
+        resource: str | None,
+        *,
+        stream_management: bool,
+        on_authenticated: Callable[[], None],
+        on_stanza: Callable[[Element], None],
+        on_confirmed: Callable[[str], None],
+        on_lost: Callable[[Exception], None],
+    ) -> Connection:
+        """Connects, logs in and binds. ``on_lost`` is called once if the connection ends by itself afterwards.
+
+        Raises AuthenticationFailed and TransportError.
+        """
+        stream = ClientStream(TcpFraming(), endpoint.domain, jid_local=local, password=password, resource=resource)
+        connection = cls(
+            stream,
+            stream_management=stream_management,
+            on_authenticated=on_authenticated,
+            on_stanza=on_stanza,
+            on_confirmed=on_confirmed,
+            on_lost=on_lost,
+        )
+        try:
+            await connection._loop.create_connection(
+                lambda: connection,
+                endpoint.address,
+                endpoint.port,
+                ssl=endpoint.tls,
+                server_hostname=endpoint.domain if endpoint.tls else None,
+            )
+            await connection._bound
+        except OSError as error:
+            connection.abort()
+            reason = f"cannot connect to {endpoint.address}:{endpoint.port}: {error}"
+            raise TransportError(reason) from error
+        except AuthenticationFailed:
+            await connection.close()  # the server leaves it open for another try
+            raise
+        except BaseException:
+            connection.abort()
+            raise
+        connection._keeper = asyncio.create_task(connection._keep_alive())
+        return connection
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether the server confirms what it has handled."""
+        return self._asked
+
+    # Writing
+
+    def write(self, element: Element | bytes, *, confirms: str | None = None) -> None:
+        """Sends one stanza. ``confirms``: report this message id when the server has counted the stanza."""
+        if self._over:
+            return
+        if self._asked:
+            waiting = self._unacked.sent(confirms)
+            self._ask = self._ask or confirms is not None or waiting % UNREQUESTED == 0
+        self._queue(element if isinstance(element, bytes) else serialize(element))
+
+    async def writable(self) -> None:
+        """Waits while the peer takes nothing more. Raises NotConnected when the connection ends."""
+        while self._writable is not None:
+            await asyncio.shield(self._writable)
+        if self._over:
+            raise NotConnected("the connection has ended")
+
+    def request(self, iq: Element, timeout: float) -> asyncio.Future[Element]:
+        """Sends an iq under a new id. The future has its result, or raises StanzaError, ChatTimeout, NotConnected."""
+        self._ids += 1
+        iq_id = f"{self._id_prefix}-{self._ids}"
+        answer: asyncio.Future[Element] = self._loop.create_future()
+        if self._over:
+            answer.set_exception(NotConnected("the connection has ended"))
+            return answer
+        iq.attrs["id"] = iq_id
+        self._answers[iq_id] = answer
+        timer = self._loop.call_later(timeout, self._unanswered, iq_id, timeout)
+
+        def forget(_: asyncio.Future[Element]) -> None:
+            timer.cancel()
+            self._answers.pop(iq_id, None)
+
+        answer.add_done_callback(forget)
+        self.write(iq)
+        return answer
+
+    async def ping(self, timeout: float) -> None:
+        """One request and its answer (XEP-0199). Raises ChatTimeout and NotConnected."""
+        await self.request(stanza.iq("get", "", Element("ping", {"xmlns": ns.PING})), timeout)
+
+    def _unanswered(self, iq_id: str, timeout: float) -> None:
+        answer = self._answers.get(iq_id)
+        if answer is not None and not answer.done():
+            answer.set_exception(ChatTimeout(f"the server did not answer in {timeout:g} s"))
+
+    def _queue(self, data: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        if self._over or self._transport is None:
+            return
+        if self._ask:
+            self._ask = False
+            self._out.append(serialize(sm.request()))
+        data = self._stream.data_to_send() + b"".join(self._out)
+        self._out.clear()
+        if data:
+            self._transport.write(data)
+
+    # Ending
+
+    async def close(self) -> None:
+        """Ends the stream, then the socket (RFC 6120 §4.4); waits for the server at most two seconds."""
+        if not self._over:
+            self._flush()
+            self._stream.close()
+            self._flush()
+        self._finish(NotConnected("the connection was closed"))
+        if self._transport is not None:
+            await asyncio.wait([self._gone], timeout=GOODBYE)
+            self._transport.abort()
+            await asyncio.wait([self._gone], timeout=GOODBYE)
+
+    def abort(self) -> None:
+        """Drops the socket at once."""
+        self._finish(NotConnected("the connection was dropped"))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _lose(self, error: Exception) -> None:
+        """The connection ended by itself."""
+        if self._over:
+            return
+        was_bound = self._bound.done()
+        self._finish(error)
+        if self._transport is not None:
+            self._transport.abort()
+        if was_bound:
+            self._on_lost(error)
+
+    def _finish(self, error: Exception) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._keeper is not None and self._keeper is not asyncio.current_task():
+            self._keeper.cancel()
+        if not self._bound.done():
+            self._bound.set_exception(error)
+            self._bound.exception()  # seen, even if nobody waits any more
+        for answer in tuple(self._answers.values()):
+            if not answer.done():
+                answer.set_exception(NotConnected(f"the connection ended before the answer: {error}"))
+                answer.exception()
+        self.resume_writing()
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._over:
+            transport.abort()
+        else:
+            self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        for event in self._stream.receive(data):
+            if self._over:
+                return
+            if isinstance(event, Element):
+                self._element(event)
+            elif isinstance(event, Authenticated):
+                self._on_authenticated()
+            elif isinstance(event, AuthFailed):
+                self._bound.set_exception(AuthenticationFailed(event.condition, event.text))
+                return
+            elif isinstance(event, Bound):
+                self._enter(Jid.parse(event.jid))
+            elif isinstance(event, StreamFailed):
+                said = f"{event.condition}: {event.text}" if event.text else event.condition
+                self._flush()
+                self._lose(TransportError(f"the chat stream failed: {said}"))
+            elif isinstance(event, Closed):
+                self._flush()
+                self._lose(TransportError("the server closed the chat stream"))
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
+        self._lose(TransportError(f"the chat connection was lost: {exc or 'closed by the other side'}"))
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    # What the server says
+
+    def _enter(self, jid: Jid) -> None:
+        self.jid = jid
+        if self._stream_management and self._stream.sm_offered:
+            # XEP-0198 §4: both sides count from here on.
+            self._queue(serialize(sm.enable()))
+            self._asked = True
+        if not self._bound.done():
+            self._bound.set_result(jid)
+
+    def _element(self, element: Element) -> None:
+        if element.name in _STANZAS:
+            try:
+                self._stanza(element)
+            except Exception:
+                # One stanza that we cannot read must not end the connection.
+                log.exception("a <%s/> from the server could not be handled", element.name)
+            if self._counting:
+                self._handled = (self._handled + 1) % 2**32
+        elif element.xmlns == ns.SM:
+            try:
+                self._manage(element)
+            except RemoteProtocolError as error:
+                self._stream.fail(error.condition, error.text)
+                self._flush()
+                self._lose(TransportError(f"the server broke stream management: {error}"))
+
+    def _manage(self, element: Element) -> None:
+        if element.name == "r":
+            self._queue(serialize(sm.ack(self._handled)))
+        elif element.name == "a":
+            self._confirm(self._unacked.acked(sm.read_h(element)))
+        elif element.name == "enabled":
+            self._counting, self._handled = True, 0
+        elif element.name == "failed" and self._asked:
+            log.warning("the server refused stream management; messages are not confirmed")
+            self._asked = False
+            self._confirm(self._unacked.unacked())
+
+    def _confirm(self, settled: list[str | None]) -> None:
+        for message_id in settled:
+            if message_id is not None:
+                self._on_confirmed(message_id)
+
+    def _stanza(self, element: Element) -> None:
+        if element.name != "iq":
+            self._on_stanza(element)
+            return
+        kind = element.get("type")
+        if kind in ("result", "error"):
+            answer = self._answers.get(element.get("id") or "")
+            if answer is not None and not answer.done():
+                if kind == "result":
+                    answer.set_result(element)
+                else:
+                    answer.set_exception(wire.stanza_error(element))
+        elif kind == "get" and element.find("ping", ns.PING) is not None:
+            self.write(stanza.iq_result(element))
+        elif kind in ("get", "set"):
+            self.write(stanza.error_reply(element, "service-unavailable"))  # RFC 6120 §8.4
+
+    async def _keep_alive(self) -> None:
+        """Notices a dead connection: a ping after a minute of silence, unanswered for ten seconds."""
+        while not self._over:
+            silent = self._loop.time() - self._heard
+            if silent < KEEP_ALIVE:
+                await asyncio.sleep(KEEP_ALIVE - silent)
+                continue
+            try:
+                await self.ping(KEEP_ALIVE_TIMEOUT)
+            except ChatTimeout:
+                self._lose(TransportError("the chat server does not answer any more"))
+            except NotConnected:
+                return
+            except Exception:
+                pass  # an error is an answer too

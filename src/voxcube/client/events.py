@@ -1,0 +1,67 @@
+"""What the chat reports beside messages: receipts, typing, and the state of the connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ConnectionState(Enum):
+    """The life of the chat connection."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    AUTHENTICATED = "authenticated"
+    AUTHENTICATION_FAILURE = "authentication_failure"
+    READY = "ready"
+    CLOSING = "closing"
+    FORCE_CLOSED = "force_closed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """``user_id`` received or read a message."""
+
+    user_id: int
+    message_id: str
+    dialog_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TypingEvent:
+    """``user_id`` began or ended typing. ``dialog_id`` is None in a private chat."""
+
+    user_id: int
+    dialog_id: str | None
+    is_typing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStateChange:
+    """The chat connection went from one state to another; ``error`` says why when something failed."""
+
+    old: ConnectionState
+    new: ConnectionState
+    error: Exception | None = None
+
+
+class Event(Enum):
+    """The kinds of events ``chat.on()`` can listen to, each with what its callback gets."""
+
+    MESSAGE = "message"
+    """``Message``: somebody wrote."""
+    MESSAGE_ERROR = "message_error"
+    """``StanzaError``: a message was refused."""
+    SENT = "sent"
+    """``Message``: the server has it."""
+    LOST = "lost"
+    """``Message``: it is unknown whether the server has it."""
+    DELIVERED = "delivered"
+    """``DeliveryStatus``: somebody received it."""
+    READ = "read"
+    """``DeliveryStatus``: somebody read it."""
+    TYPING = "typing"
+    """``TypingEvent``: somebody began or ended typing."""
+    STATE = "state"
+    """``ConnectionStateChange``: the connection changed."""

@@ -1,0 +1,248 @@
+"""The SDK's objects as stanzas, and stanzas as the SDK's objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from voxcube.client.errors import StanzaError
+from voxcube.client.events import DeliveryStatus, TypingEvent
+from voxcube.client.ids import is_message_id, new_message_id
+from voxcube.client.models import Attachment, Message
+from voxcube.client.values import time_from_seconds, time_or_none
+from voxcube.xmpp import ns
+from voxcube.xmpp.errors import LocalProtocolError
+from voxcube.xmpp.jid import Jid, parse_room_local, parse_user_local, room_local, user_jid
+from voxcube.xmpp.payloads import extra_params
+from voxcube.xmpp.xml import Element, is_name, serialize
+
+DESTROY_AFTER = "urn:xmpp:message-destroy-after:0"
+
+# Children that speak about another message; their stanza is never a message itself.
+_ABOUT_ANOTHER = frozenset(("replace", "remove", "reactions"))
+_MARKERS = ("received", "displayed")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a stanza goes: a user's bare address, or a room."""
+
+    jid: str
+    dialog_id: str | None
+    user_id: int | None
+
+    @property
+    def is_group(self) -> bool:
+        return self.user_id is None
+
+    @property
+    def type(self) -> str:
+        return "groupchat" if self.is_group else "chat"
+
+
+def user_target(user_id: int, app_id: int, domain: str, dialog_id: str | None = None) -> Target:
+    """The private chat with a user."""
+    return Target(user_jid(user_id, app_id, domain), dialog_id, user_id)
+
+
+def room_target(dialog_id: str, app_id: int, domain: str) -> Target:
+    """A dialog that is not private. Raises ValueError when the id is none."""
+    if not is_message_id(dialog_id):
+        raise ValueError("dialog_id must be 24 hexadecimal digits")
+    return Target(f"{room_local(app_id, dialog_id)}@muc.{domain}", dialog_id, None)
+
+
+# To the wire
+
+
+def encode(stanza: Element) -> bytes:
+    """The stanza as bytes. Raises ValueError for characters that XML forbids (XML 1.0 §2.2)."""
+    try:
+        return serialize(stanza)
+    except LocalProtocolError as error:
+        raise ValueError(f"this cannot be sent: {error}") from None
+
+
+def texts(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The application's parameters as they travel: names to texts or to nested objects of the same form.
+
+    Raises ValueError for a name that cannot be an XML element, and for lists, which have no form on the wire.
+    """
+    result: dict[str, Any] = {}
+    for name, value in properties.items():
+        if not is_name(name):
+            raise ValueError(f"{name!r} cannot be the name of a property: letters, digits, '_', '.', '-' only")
+        if isinstance(value, Mapping):
+            result[name] = texts(value)
+        elif isinstance(value, (list, tuple, set)):
+            raise ValueError(f"property {name!r} is a list; send it as text, e.g. JSON")
+        elif isinstance(value, bool):
+            result[name] = "1" if value else "0"
+        elif value is not None:
+            result[name] = str(value)
+    return result
+
+
+def message(message: Message, target: Target) -> Element:
+    """A message as stanza."""
+    children = []
+    if message.body is not None:
+        children.append(Element("body", {}, [message.body]))
+    children.append(
+        extra_params.encode(
+            save=message.save_to_history,
+            date_sent=int(message.date_sent.timestamp()),
+            dialog_id=message.dialog_id,
+            silent=message.silent,
+            properties=message.properties,
+            attachments=[attachment.to_attributes() for attachment in message.attachments],
+        )
+    )
+    if message.markable:
+        children.append(Element("markable", {"xmlns": ns.CHAT_MARKERS}))
+    if message.destroy_after is not None:
+        children.append(Element("destroy", {"xmlns": DESTROY_AFTER, "after": str(int(message.destroy_after))}))
+    return Element("message", {"id": message.id, "type": target.type, "to": target.jid}, children)
+
+
+def marker(kind: str, message: Message, app_id: int, domain: str) -> Element:
+    """``received`` or ``displayed`` for a message, to its sender as one-to-one chat, for groups too (XEP-0333)."""
+    return Element(
+        "message",
+        {"id": new_message_id(), "type": "chat", "to": user_jid(message.sender_id, app_id, domain)},
+        [
+            Element(kind, {"xmlns": ns.CHAT_MARKERS, "id": message.id}),
+            Element("extraParams", {"xmlns": ns.CLIENT}, [Element("dialog_id", {}, [message.dialog_id or ""])]),
+        ],
+    )
+
+
+def chat_state(state: str, target: Target) -> Element:
+    """``composing`` or ``paused`` (XEP-0085)."""
+    return Element(
+        "message",
+        {"id": new_message_id(), "type": target.type, "to": target.jid},
+        [Element(state, {"xmlns": ns.CHAT_STATES})],
+    )
+
+
+# From the wire
+
+
+def stanza_error(stanza: Element) -> StanzaError:
+    """What an error stanza says (RFC 6120 §8.3)."""
+    error = stanza.find("error")
+    if error is None:
+        return StanzaError("cancel", 0, "undefined-condition", "", stanza.get("id"))
+    text = error.find("text")
+    code = error.get("code", "") or ""
+    condition = next((child.name for child in error.elements() if child.name != "text"), "undefined-condition")
+    return StanzaError(
+        error.get("type") or "cancel",
+        int(code) if code.isascii() and code.isdigit() else 0,
+        condition,
+        text.text if text is not None else "",
+        stanza.get("id"),
+    )
+
+
+def sent_carbon(stanza: Element) -> Element | None:
+    """The copy inside a carbon of what another device of this user sent (XEP-0280 §7)."""
+    sent = stanza.find("sent", ns.CARBONS)
+    forwarded = sent.find("forwarded", ns.FORWARD) if sent is not None else None
+    return forwarded.find("message") if forwarded is not None else None
+
+
+def changes_another(stanza: Element) -> bool:
+    """Whether the stanza edits, deletes or reacts to a message rather than being one."""
+    return any(child.name in _ABOUT_ANOTHER for child in stanza.elements())
+
+
+def read_marker(stanza: Element) -> tuple[str, DeliveryStatus] | None:
+    """``received`` or ``displayed`` and what it says; None when the stanza is no marker (XEP-0333)."""
+    for kind in _MARKERS:
+        found = stanza.find(kind, ns.CHAT_MARKERS)
+        message_id = found.get("id") if found is not None else None
+        if message_id:
+            sender, _ = _sender(stanza)
+            dialog_id = extra_params.decode(stanza.find("extraParams")).dialog_id
+            return (kind, DeliveryStatus(sender, message_id, dialog_id)) if sender else None
+    return None
+
+
+def read_typing(stanza: Element) -> TypingEvent | None:
+    """Typing begun or ended; None for anything else (XEP-0085)."""
+    is_typing = stanza.find("composing", ns.CHAT_STATES) is not None
+    if not is_typing and stanza.find("paused", ns.CHAT_STATES) is None:
+        return None
+    sender, dialog_id = _sender(stanza)
+    return TypingEvent(sender, dialog_id, is_typing) if sender else None
+
+
+def read_message(stanza: Element, me: int, *, is_carbon: bool = False) -> Message | None:
+    """The message in a stanza for user ``me``; None when it has neither body nor attachment, or no sender we know."""
+    body = stanza.find("body")
+    extra = extra_params.decode(stanza.find("extraParams"))
+    if body is None and not extra.attachments:
+        return None
+    sender, room_dialog = _sender(stanza)
+    if not sender:
+        return None
+    is_group = room_dialog is not None
+    properties = dict(extra.properties)
+    # A message sent without a fit id has the one the server made for the history.
+    made_id = properties.pop("message_id", None)
+    delay = stanza.find("delay", ns.DELAY)
+    delayed_since = _stamp(delay) if delay is not None else None
+    destroy = stanza.find("destroy", DESTROY_AFTER)
+    after = destroy.get("after") if destroy is not None else None
+    sent = extra.date_sent
+    return Message(
+        id=made_id if isinstance(made_id, str) and made_id else stanza.get("id") or "",
+        dialog_id=room_dialog or extra.dialog_id,
+        body=body.text if body is not None else None,
+        sender_id=sender,
+        recipient_id=None if is_group else _user(stanza.get("to")) or (None if sender == me else me),
+        date_sent=time_from_seconds(sent) if sent is not None else delayed_since or time_from_seconds(int(time.time())),
+        attachments=tuple(Attachment.from_attributes(dict(item)) for item in extra.attachments),
+        properties=properties,
+        markable=extra.markable or stanza.find("markable", ns.CHAT_MARKERS) is not None,
+        save_to_history=extra.save,
+        silent=extra.silent,
+        destroy_after=int(after) if after and after.isascii() and after.isdigit() else None,
+        delayed=delay is not None,
+        delayed_since=delayed_since,
+        is_group=is_group,
+        is_own=sender == me,
+        is_carbon=is_carbon,
+    )
+
+
+def _stamp(delay: Element) -> Any:
+    try:
+        return time_or_none(delay.get("stamp"))
+    except ValueError:
+        return None
+
+
+def _sender(stanza: Element) -> tuple[int, str | None]:
+    """The user a stanza is from, 0 when unknown, and the dialog when it came through a room."""
+    try:
+        jid = Jid.parse(stanza.get("from") or "")
+    except ValueError:
+        return 0, None
+    room = parse_room_local(jid.local)
+    if room is not None and jid.domain.startswith("muc."):
+        # An occupant's nick is the user's id.
+        return int(jid.resource) if jid.resource.isascii() and jid.resource.isdigit() else 0, room[1]
+    return _user(jid.full), None
+
+
+def _user(address: str | None) -> int:
+    try:
+        user = parse_user_local(Jid.parse(address or "").local)
+    except ValueError:
+        return 0
+    return user[0] if user else 0
