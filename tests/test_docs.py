@@ -1,0 +1,79 @@
+"""What exists is documented, and what is documented exists."""
+
+import re
+import tomllib
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from voxcube.server.cli import cli
+from voxcube.server.config import Config, flag, variable
+from voxcube.server.core.models import AppSettings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+
+
+def option_row(option: Field[Any]) -> str:
+    """The row of docs/reference/config.md for an option, as it follows from Config."""
+    default = "off" if option.default is False else "" if option.default in (None, "") else f"`{option.default}`"
+    cells = (
+        f"`{option.name}`",
+        f"`{flag(option.name)}`",
+        f"`{variable(option.name)}`",
+        default,
+        option.metadata["help"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("option", fields(Config), ids=lambda option: str(option.name))
+def test_every_option_is_in_the_reference(option: Field[Any]) -> None:
+    assert option_row(option) in (DOCS / "reference/config.md").read_text().splitlines()
+
+
+def test_the_example_configuration_shows_every_option() -> None:
+    text = (ROOT / "config.example.toml").read_text()
+    shown = tomllib.loads(re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE))
+    assert list(shown) == [option.name for option in fields(Config)]
+    Config.load(None, {}, {**shown, "tls_cert": None, "tls_key": None})
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    text = (DOCS / "reference/config.md").read_text()
+    for setting in fields(AppSettings):
+        assert f"| `{setting.name}` |" in text
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = (DOCS / "reference/cli.md").read_text()
+    documented = set(re.findall(r"^\| `voxcube ([a-z]+(?: [a-z-]+)?)", text, re.MULTILINE))
+    existing = set()
+    for command in cli.registered_commands:
+        assert command.callback is not None
+        existing.add(command.name or command.callback.__name__)
+    for group in cli.registered_groups:
+        assert isinstance(group.typer_instance, typer.Typer)
+        name = group.typer_instance.info.name
+        existing |= {f"{name} {command.name}" for command in group.typer_instance.registered_commands}
+    assert documented == existing
+
+
+def test_links_and_named_files_exist() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for name in re.findall(
+        r"`((?:src|tests|xmpp|server|client)/[\w./]+)`", (DOCS / "reference/protocols.md").read_text()
+    ):
+        assert (ROOT / name).exists() or (ROOT / "src/voxcube" / name).exists(), f"protocols.md names {name}"
+
+
+@pytest.mark.parametrize("name", ["first_chat.py", "first_chat.mjs"])
+def test_the_readme_shows_the_examples(name: str) -> None:
+    assert (ROOT / "examples" / name).read_text() in (ROOT / "README.md").read_text()
