@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
+from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import User
 from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
+from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import users
 from voxcube.server.storage.sql import Query, in_list
 
@@ -56,6 +59,30 @@ _TOUCH = Query(
 )
 
 
+#: What a list can be filtered and sorted by; logins and addresses are compared without case.
+FILTERS = {
+    "id": users.c.id,
+    "login": users.c.login_key,
+    "email": users.c.email_key,
+    **{name: users.c[name] for name in ("full_name", "phone", "external_id", "facebook_id", "twitter_id")},
+    **{name: users.c[name] for name in ("last_request_at", "created_at", "updated_at")},
+}
+
+
+@memoised
+def _page(wanted: Shape, order: str, descending: bool) -> Query:
+    clauses, names = where(FILTERS, wanted)
+    column = func.coalesce(FILTERS[order], 0 if order.endswith("_at") else "") if order != "id" else users.c.id
+    keys = (column.desc(), users.c.id.desc()) if descending else (column, users.c.id)
+    return paged(select(*_COLUMNS).where(_APP, *clauses).order_by(*keys), "app", *names)
+
+
+@memoised
+def _total(wanted: Shape) -> Query:
+    clauses, names = where(FILTERS, wanted)
+    return Query(select(func.count()).select_from(users).where(_APP, *clauses), "app", *names)
+
+
 def name_key(text: str) -> str:
     """How logins and e-mail addresses are compared: without case (rest §4.1)."""
     return text.casefold()
@@ -84,6 +111,20 @@ class UserStore:
         """Those of ``ids`` that are users of the application."""
         return {row[0] for row in await self._database.fetch(_EXISTING, app_id, list(ids))} if ids else set()
 
+    async def page(self, app_id: int, listing: Listing) -> tuple[int, list[User]]:
+        """How many users meet the conditions, and one page of them; fields are those of FILTERS."""
+        conditions = [_folded(condition) for condition in listing.conditions]
+        wanted, given = shape(conditions), values(conditions)
+        order = listing.order or Order("id")
+
+        async def read(tx: Tx) -> tuple[int, list[User]]:
+            total: int = await tx.value(_total(wanted), app_id, *given)
+            query = _page(wanted, order.field, order.descending)
+            rows = await tx.fetch(query, app_id, *given, listing.limit, listing.skip)
+            return total, [_user(row) for row in rows]
+
+        return await self._database.read(read)
+
     async def taken(self, tx: Tx, user: User) -> list[str]:
         """Which of a new user's unique fields belong to somebody else already."""
         checks = (
@@ -108,6 +149,14 @@ class UserStore:
     async def touch(self, tx: Tx, app_id: int, user_id: int, now: int) -> None:
         """Remembers that the user made a request at ``now``."""
         await tx.execute(_TOUCH, app_id, user_id, now)
+
+
+def _folded(condition: Condition) -> Condition:
+    if condition.field not in ("login", "email"):
+        return condition
+    value = condition.value
+    folded = [name_key(item) for item in value] if isinstance(value, list) else name_key(value)
+    return dataclasses.replace(condition, value=folded)
 
 
 def _one(row: Row | None) -> User | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized
+from voxcube.server.core.ids import MAX_INTEGER_ID
+from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import App, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.users.fields import cleaned, password_problems, problems
@@ -15,6 +17,11 @@ from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.users import UserStore
+
+#: Fields by which users may be looked for on their own (rest §4.3).
+STAND_ALONE = ("id", "login", "email", "full_name", "phone", "external_id", "facebook_id", "twitter_id")
+START_WITH_MIN = 4  # characters
+START_WITH_LIMIT = 5  # users
 
 
 class UserService:
@@ -93,10 +100,31 @@ class UserService:
             raise NotFound("User does not exist")
         return user
 
+    async def page(self, app_id: int, listing: Listing) -> tuple[Listing, int, list[User]]:
+        """One page of users: the listing that was applied, how many match it, and the page.
+
+        Raises Invalid unless one of the conditions names users closely enough (rest §4.3): nobody may walk through all.
+        """
+        conditions = listing.conditions
+        if not any(condition.operator in ("eq", "in", "start_with") for condition in conditions):
+            raise Invalid("At least one of these fields is required: " + ", ".join(STAND_ALONE))
+        for condition in conditions:
+            if condition.operator == "start_with":
+                if len(condition.value) < START_WITH_MIN:
+                    raise Invalid({condition.field: [f"start_with needs at least {START_WITH_MIN} characters"]})
+                listing = dataclasses.replace(listing, limit=min(listing.limit, START_WITH_LIMIT))
+        total, users = await self._users.page(app_id, listing)
+        return listing, total, users
+
     async def existing(self, app_id: int, ids: Sequence[int]) -> set[int]:
         """Those of ``ids`` that are users of the application."""
-        return await self._users.existing(app_id, ids)
+        return await self._users.existing(app_id, _possible(ids))
 
     async def find(self, app_id: int, ids: Sequence[int]) -> dict[int, User]:
         """Those of ``ids`` that are users of the application, by id."""
-        return {user.id: user for user in await self._users.by_ids(app_id, ids)}
+        return {user.id: user for user in await self._users.by_ids(app_id, _possible(ids))}
+
+
+def _possible(ids: Sequence[int]) -> list[int]:
+    """Those of ``ids`` that a user can have at all; the database has no place for others."""
+    return [user_id for user_id in ids if 0 < user_id <= MAX_INTEGER_ID]

@@ -1,0 +1,39 @@
+"""What every list has in common: conditions, an order and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Operators of conditions. ``in`` and ``nin`` take lists; ``between`` is two conditions by the time it is here.
+OPERATORS = ("eq", "ne", "in", "nin", "lt", "lte", "gt", "gte", "start_with")
+
+MAX_SKIP = 100_000  # a skip costs its depth (design §4)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``field`` compared with ``value`` by one of OPERATORS; several conditions are ANDed."""
+
+    field: str
+    operator: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Sorted by ``field``."""
+
+    field: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One page of a list. ``order`` None = the list's own order."""
+
+    conditions: Sequence[Condition] = ()
+    order: Order | None = None
+    limit: int = 100
+    skip: int = 0

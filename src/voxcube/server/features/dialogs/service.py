@@ -1,0 +1,268 @@
+"""The rules of dialogs: who may make which kind, and who sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Forbidden, Invalid, NotFound
+from voxcube.server.core.ids import Ids
+from voxcube.server.core.listing import Listing
+from voxcube.server.core.models import App, Dialog, DialogType, Member, User, pair_key
+from voxcube.server.features.apps.service import Transactions
+from voxcube.server.features.users.service import UserService
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Tx, UniqueViolation
+from voxcube.server.storage.dialogs import DialogStore, DialogView
+
+ADMINS_MAX = 5
+NAME_MAX = 255
+DESCRIPTION_MAX = 5000
+PHOTO_MAX = 2048
+DATA_MAX = 4096  # bytes of JSON (rest §5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDialog:
+    """What somebody asks for. Ids of users that do not exist are dropped."""
+
+    type: int
+    occupants: Sequence[int] = ()
+    admins: Sequence[int] = ()
+    name: str | None = None
+    description: str | None = None
+    photo: str | None = None
+    extensions: Mapping[str, Any] | None = None
+    permissions: Mapping[str, bool] | None = None
+    data: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenDialog:
+    """A dialog as one user sees it; ``opponent`` is the other one in a private dialog."""
+
+    view: DialogView
+    viewer: int
+    opponent: User | None = None
+
+    @property
+    def unread(self) -> int:
+        """Unread messages by arithmetic (design §4)."""
+        member = self.view.member
+        return 0 if member is None else max(0, self.view.dialog.live - member.settled)
+
+
+class DialogService:
+    """Makes dialogs, finds them, and says who may read them."""
+
+    def __init__(
+        self,
+        *,
+        dialogs: DialogStore,
+        users: UserService,
+        cache: Cache,
+        transactions: Transactions,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._dialogs = dialogs
+        self._users = users
+        self._cache = cache
+        self._transactions = transactions
+        self._clock = clock
+        self._ids = ids
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    async def create(self, app_id: int, user_id: int, new: NewDialog) -> SeenDialog:
+        """A new dialog of ``user_id``; of a private one the existing dialog of the two. Raises Invalid."""
+        if new.type == DialogType.BROADCAST:
+            raise Invalid("Broadcast dialogs can only be created by an administrator; public dialogs have type 4")
+        if new.type == DialogType.PRIVATE:
+            return await self._create_private(app_id, user_id, new)
+        if new.type not in (DialogType.GROUP, DialogType.PUBLIC):
+            raise Invalid({"type": ["must be 2 (group), 3 (private) or 4 (public)"]})
+        app = await self._cache.app(app_id)
+        assert app is not None
+        return await self._create_room(app, user_id, new)
+
+    async def private_between(self, app_id: int, a: int, b: int, *, create: bool) -> Dialog | None:
+        """The private dialog of two users: the one there is, or with ``create`` a new one. There are never two.
+
+        Whether the users exist and may talk is the caller's to know.
+        """
+        known = await self._cache.pair(app_id, a, b)
+        if known is not None:
+            return await self._dialogs.by_id(app_id, known)
+        return await self._make_private(app_id, a, b) if create else None
+
+    async def _create_private(self, app_id: int, user_id: int, new: NewDialog) -> SeenDialog:
+        others = [other for other in dict.fromkeys(new.occupants) if other != user_id]
+        if len(others) != 1:
+            raise Invalid({"occupants_ids": ["must name exactly one other user for a private dialog"]})
+        if not await self._users.existing(app_id, others):
+            raise Invalid({"occupants_ids": ["names a user that does not exist"]})
+        dialog = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new)
+        return await self._seen(app_id, user_id, dialog.id)
+
+    async def _make_private(
+        self, app_id: int, a: int, b: int, *, shown_to: int | None = None, new: NewDialog | None = None
+    ) -> Dialog:
+        app = await self._cache.app(app_id)
+
+        async def find_or_make(tx: Tx) -> Dialog:
+            dialog = await self._dialogs.by_pair(tx, app_id, a, b)
+            if dialog is None:
+                dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), app=app, new=new)
+                await self._dialogs.insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
+            elif shown_to is not None:
+                await self._dialogs.show(tx, dialog.id, shown_to)
+            return dialog
+
+        try:
+            dialog = await self._transactions.run(find_or_make)
+        except UniqueViolation:  # both started it at once, on two nodes: now theirs is there
+            dialog = await self._transactions.run(find_or_make)
+        self._cache.forget(("pair", app_id, min(a, b), max(a, b)), ("dialog", dialog.id))
+        return dialog
+
+    async def _create_room(self, app: App, user_id: int, new: NewDialog) -> SeenDialog:
+        kind = DialogType(new.type)
+        people = {user_id}
+        if kind is DialogType.GROUP:
+            people |= await self._users.existing(app.id, list(dict.fromkeys(new.occupants)))
+        admins = set(new.admins) - {user_id}
+        wrong = _problems(new)
+        if len(admins) > ADMINS_MAX:
+            wrong["admins_ids"] = [f"are too many (maximum is {ADMINS_MAX})"]
+        elif not admins <= people:
+            wrong["admins_ids"] = ["must be members of the dialog"]
+        if wrong:
+            raise Invalid(wrong)
+        dialog = self._new(app.id, user_id, kind, app=app, new=new)
+        rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
+        await self._transactions.run(lambda tx: self._dialogs.insert(tx, dialog, rows))
+        self._cache.forget(("dialog", dialog.id))
+        return await self._seen(app.id, user_id, dialog.id)
+
+    def _new(
+        self,
+        app_id: int,
+        owner_id: int,
+        kind: DialogType,
+        *,
+        app: App | None,
+        new: NewDialog | None,
+        pair: str | None = None,
+    ) -> Dialog:
+        now = self._clock.now_ms()
+        shared = kind is not DialogType.PRIVATE  # name, photo and description of a private dialog are ignored
+        return Dialog(
+            id=self._ids.object_id(),
+            app_id=app_id,
+            type=kind,
+            owner_id=owner_id,
+            pair=pair,
+            name=new.name if new and shared else None,
+            description=new.description or None if new and shared else None,
+            photo=new.photo or None if new and shared else None,
+            extensions=_extensions(app, new.extensions) if new else None,
+            permissions=new.permissions if new and shared else None,
+            data=_data(new.data) if new else None,
+            created_at_ms=now,
+            updated_at_ms=now,
+        )
+
+    def _member(self, dialog: Dialog, user_id: int, *, admin: bool = False) -> Member:
+        return Member(dialog_id=dialog.id, user_id=user_id, admin=admin, joined_at=self._clock.now())
+
+    # -- finding -------------------------------------------------------------------------------------------------------
+
+    async def get(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
+        """One dialog. Raises NotFound, also when it is hidden from the user."""
+        seen = await self._seen(app_id, user_id, dialog_id)
+        member = seen.view.member
+        if seen.view.dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
+            raise NotFound("Dialog does not exist")
+        return seen
+
+    async def page(self, app_id: int, user_id: int, listing: Listing) -> tuple[int, list[SeenDialog]]:
+        """How many dialogs of the user's list match, and one page of them; newest activity first unless ordered."""
+        total, views = await self._dialogs.page(app_id, user_id, listing)
+        opponents = {view.dialog.id: _opponent(view, user_id) for view in views}
+        users = await self._users.find(app_id, [other for other in opponents.values() if other is not None])
+        seen = [
+            SeenDialog(view=view, viewer=user_id, opponent=users.get(opponents[view.dialog.id] or 0)) for view in views
+        ]
+        return total, seen
+
+    async def count(self, app_id: int, user_id: int, listing: Listing) -> int:
+        """How many dialogs of the user's list match."""
+        return await self._dialogs.count(app_id, user_id, listing)
+
+    async def readable(
+        self, app_id: int, user_id: int, dialog_id: str, *, preview: bool = False
+    ) -> tuple[Dialog, Member | None]:
+        """The dialog and the user's row in it, if the user may read its messages (rest §5.1, §7.2).
+
+        With ``preview`` a stranger may, where the dialog's permissions allow it. Raises NotFound, Forbidden.
+        """
+        dialog = await self._dialogs.by_id(app_id, dialog_id)
+        if dialog is None:
+            raise NotFound("Dialog does not exist")
+        member = await self._dialogs.member(dialog_id, user_id)
+        if preview:
+            if not (dialog.permissions or {}).get("allow_preview"):
+                raise Forbidden("Preview is not allowed")
+        elif dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
+            raise Forbidden("You are not a member of this dialog")
+        return dialog, member
+
+    async def _seen(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
+        view = await self._dialogs.view(app_id, dialog_id, user_id)
+        if view is None:
+            raise NotFound("Dialog does not exist")
+        other = _opponent(view, user_id)
+        users = {} if other is None else await self._users.find(app_id, [other])
+        return SeenDialog(view=view, viewer=user_id, opponent=users.get(other or 0))
+
+
+def _opponent(view: DialogView, user_id: int) -> int | None:
+    if view.dialog.type is not DialogType.PRIVATE or view.dialog.pair is None:
+        return None
+    pair = [int(part) for part in view.dialog.pair.split(":")]
+    return pair[0] if pair[1] == user_id else pair[1]
+
+
+def _problems(new: NewDialog) -> dict[str, list[str]]:
+    wrong: dict[str, list[str]] = {}
+    if not new.name or not new.name.strip():
+        wrong["name"] = ["can't be blank"]
+    for name, text, longest in (
+        ("name", new.name, NAME_MAX),
+        ("description", new.description, DESCRIPTION_MAX),
+        ("photo", new.photo, PHOTO_MAX),
+    ):
+        if text is not None and len(text) > longest:
+            wrong[name] = [f"is too long (maximum is {longest} characters)"]
+    return wrong
+
+
+def _extensions(app: App | None, given: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Only the configured keys, values as strings: Flutter takes no others (rest §5)."""
+    names = app.settings.dialog_custom_fields if app is not None else ()
+    kept = {name: _as_text(given[name]) for name in names if given is not None and given.get(name) is not None}
+    return kept or None
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _data(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if given is not None and len(json.dumps(given, ensure_ascii=False).encode()) > DATA_MAX:
+        raise Invalid({"data": [f"is too large (maximum is {DATA_MAX} bytes)"]})
+    return given

@@ -1,0 +1,147 @@
+"""Messages over HTTP, as far as they are read (rest §7.1–7.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from voxcube.server.core.errors import Invalid, NotFound
+from voxcube.server.core.ids import is_object_id
+from voxcube.server.core.models import Dialog
+from voxcube.server.features.history.service import HistoryService, views
+from voxcube.server.rest.bodies import iso, iso_ms
+from voxcube.server.rest.filters import Kind, conditions
+from voxcube.server.rest.paging import Count, CountAnswer, Paged, listing
+from voxcube.server.rest.route import Call, Caller, Route
+from voxcube.server.storage.history import StoredMessage
+
+
+class ListMessages(Paged):
+    chat_dialog_id: str | None = None
+    mark_as_read: bool = True
+    preview: bool = False
+
+
+class Unread(msgspec.Struct):
+    chat_dialog_ids: list[str] | None = None
+    dialogs_ids: list[str] | None = None  # the same, as the JS documentation has it
+
+
+class ReactionsBody(msgspec.Struct):
+    own: list[str]
+    total: dict[str, int]
+
+
+class MessageBody(msgspec.Struct):
+    """The keys that every message has; custom parameters stand beside them (so the answer is made as a dict)."""
+
+    id: str = msgspec.field(name="_id")
+    chat_dialog_id: str
+    message: str
+    date_sent: int
+    sender_id: int
+    recipient_id: int
+    created_at: str
+    updated_at: str
+    attachments: list[dict[str, str]]
+    read_ids: list[int]
+    delivered_ids: list[int]
+    reactions: ReactionsBody | None
+    views_count: int
+    edited_at: str | None
+    read: int
+
+
+class MessagesAnswer(msgspec.Struct):
+    skip: int
+    limit: int
+    items: list[MessageBody]
+
+
+_FILTERS = {
+    "_id": Kind.TEXT,
+    "message": Kind.TEXT,
+    "date_sent": Kind.SECONDS,
+    "sender_id": Kind.INTEGER,
+    "recipient_id": Kind.INTEGER,
+    "created_at": Kind.MILLISECONDS,
+    "updated_at": Kind.MILLISECONDS,
+}
+_SORTABLE = ("_id", "date_sent", "created_at", "updated_at")
+
+
+def routes(service: HistoryService) -> list[Route]:
+    """The routes of this feature."""
+
+    async def page(call: Call[ListMessages]) -> dict[str, Any] | CountAnswer:
+        params = call.params
+        dialog_id = (params.chat_dialog_id or "").strip()
+        if not dialog_id:
+            raise Invalid({"chat_dialog_id": ["is required"]})
+        if not is_object_id(dialog_id):
+            raise NotFound("Dialog does not exist")
+        wanted = conditions(call.tree, _FILTERS, aliases={"id": "_id"})
+        asked = listing(params, wanted, sortable=_SORTABLE, aliases={"id": "_id"}, largest=1000)
+        app_id, user_id = call.app_id, call.user_id
+        if params.count and not params.preview:
+            total = await service.count(app_id=app_id, user_id=user_id, dialog_id=dialog_id, listing=asked)
+            return CountAnswer(Count(total))
+        found = await service.page(
+            app_id=app_id,
+            user_id=user_id,
+            dialog_id=dialog_id,
+            listing=asked,
+            mark_as_read=params.mark_as_read,
+            preview=params.preview,
+        )
+        items = [message_body(found.dialog, stored) for stored in found.messages]
+        return {"skip": found.listing.skip, "limit": found.listing.limit, "items": items}
+
+    async def unread(call: Call[Unread]) -> dict[str, int]:
+        asked = call.params.chat_dialog_ids or call.params.dialogs_ids or []
+        counts = await service.unread(app_id=call.app_id, user_id=call.user_id, dialog_ids=asked)
+        return {"total": sum(counts.values()), **counts}
+
+    user = Caller.USER
+    return [
+        Route(
+            method="GET",
+            path="/chat/Message",
+            handler=page,
+            caller=user,
+            request=ListMessages,
+            response=MessagesAnswer | CountAnswer,
+        ),
+        Route(
+            method="GET",
+            path="/chat/Message/unread",
+            handler=unread,
+            caller=user,
+            request=Unread,
+            response=dict[str, int],
+        ),
+    ]
+
+
+def message_body(dialog: Dialog, stored: StoredMessage) -> dict[str, Any]:
+    """A message as it goes out: `MessageBody`, and custom parameters that collide with none of its keys."""
+    message = stored.message
+    core: dict[str, Any] = {
+        "_id": message.id,
+        "chat_dialog_id": message.dialog_id,
+        "message": message.body,
+        "date_sent": message.date_sent,
+        "sender_id": message.sender_id,
+        "recipient_id": message.recipient_id,
+        "created_at": iso_ms(message.created_at_ms),
+        "updated_at": iso_ms(message.updated_at_ms),
+        "attachments": list(message.attachments),
+        "read_ids": list(stored.read_ids),
+        "delivered_ids": list(stored.delivered_ids),
+        "reactions": None,
+        "views_count": views(dialog, stored),
+        "edited_at": None if message.edited_at is None else iso(message.edited_at),
+        "read": int(len(stored.read_ids) > 1),
+    }
+    return {**message.properties, **core} if message.properties else core

@@ -1,0 +1,333 @@
+"""Dialogs and their members: statements and row → model."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, bindparam, cast, func, insert, not_, select, union_all, update
+
+from voxcube.server.core.listing import Listing, Order
+from voxcube.server.core.models import Dialog, DialogType, Member, pair_key
+from voxcube.server.storage.database import Database, Row, Tx
+from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.receipts import DELIVERED, READ
+from voxcube.server.storage.schema import dialogs, members, messages, receipts
+from voxcube.server.storage.sql import Query, bulk_query, in_list
+
+_DIALOG_NAMES = (
+    *("id", "app_id", "type", "owner_id", "pair", "name", "description", "photo", "extensions", "data", "permissions"),
+    *("pinned", "created_at", "updated_at", "seq", "live", "last_seq", "last_date_sent"),
+)
+_MEMBER_NAMES = (
+    *("dialog_id", "user_id", "active", "admin", "hidden", "muted", "joined_at"),
+    *("handed", "settled", "base", "hidden_before"),
+)
+_DIALOG = tuple(dialogs.c[name] for name in _DIALOG_NAMES)
+_MEMBER = tuple(members.c[name] for name in _MEMBER_NAMES)
+_LAST = (messages.c.id, messages.c.body, messages.c.sender_id)
+_APP = dialogs.c.app_id == bindparam("app")
+
+_BY_ID = Query(select(*_DIALOG).where(_APP, dialogs.c.id == bindparam("id")), "app", "id")
+_BY_PAIR = Query(select(*_DIALOG).where(_APP, dialogs.c.pair == bindparam("pair")), "app", "pair")
+_OF_MEMBER = Query(
+    select(*_MEMBER).where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")),
+    *("dialog", "user"),
+)
+
+_VIEWER = bindparam("viewer", type_=members.c.user_id.type)
+_OWN_ROW = and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == _VIEWER)
+_ROWS = (
+    select(*_DIALOG, *_MEMBER, *_LAST)
+    .select_from(dialogs)
+    .outerjoin(members, _OWN_ROW)
+    .outerjoin(messages, and_(messages.c.dialog_id == dialogs.c.id, messages.c.seq == dialogs.c.last_seq))
+    .where(_APP)
+)
+_m = members.alias("m")
+_d = dialogs.alias("d")
+# What a user's list holds: dialogs it is in and has not put away, and the application's broadcasts (rest §6.1).
+_LISTED = union_all(
+    select(_m.c.dialog_id).where(
+        _m.c.user_id == bindparam("viewer", type_=members.c.user_id.type),
+        _m.c.active,
+        not_(_m.c.hidden),
+        _m.c.type != int(DialogType.BROADCAST),
+    ),
+    select(_d.c.id).where(
+        _d.c.app_id == bindparam("app"),
+        _d.c.type == int(DialogType.BROADCAST),
+        ~select(_m.c.user_id)
+        .where(
+            _m.c.dialog_id == _d.c.id, _m.c.user_id == bindparam("viewer", type_=members.c.user_id.type), _m.c.hidden
+        )
+        .exists(),
+    ),
+).subquery()
+_VISIBLE = dialogs.c.id.in_(select(_LISTED.c.dialog_id))
+_VIEW = Query(_ROWS.where(dialogs.c.id == bindparam("id")), "app", "viewer", "id")
+
+#: What a list can be filtered and sorted by.
+FILTERS = {
+    "_id": dialogs.c.id,
+    "type": cast(dialogs.c.type, BigInteger),
+    "name": dialogs.c.name,
+    "user_id": dialogs.c.owner_id,
+    "last_message_date_sent": dialogs.c.last_date_sent,
+    "created_at": dialogs.c.created_at,
+    "updated_at": dialogs.c.updated_at,
+}
+_ORDERS = {
+    **{name: FILTERS[name] for name in ("_id", "created_at", "updated_at")},
+    "name": func.coalesce(dialogs.c.name, ""),
+    "last_message_date_sent": func.coalesce(dialogs.c.last_date_sent, 0),
+    "activity": func.coalesce(dialogs.c.last_date_sent, dialogs.c.created_at // 1000),
+}
+
+_OCCUPANTS = Query(
+    select(members.c.dialog_id, members.c.user_id)
+    .where(in_list(members.c.dialog_id, "dialogs"), members.c.active)
+    .order_by(members.c.dialog_id, members.c.user_id),
+    "dialogs",
+)
+_ADMINS = Query(
+    select(members.c.dialog_id, members.c.user_id)
+    .where(in_list(members.c.dialog_id, "dialogs"), members.c.active, members.c.admin)
+    .order_by(members.c.dialog_id, members.c.user_id),
+    "dialogs",
+)
+_COUNTS = Query(
+    select(members.c.dialog_id, func.count())
+    .where(in_list(members.c.dialog_id, "dialogs"), members.c.active)
+    .group_by(members.c.dialog_id),
+    "dialogs",
+)
+# The furthest that anybody but one user has come with one message: 1 delivered, 2 read.
+_PROGRESS = bulk_query(
+    "SELECT {0}, max(r.kind) FROM {source} CROSS JOIN receipts AS r"
+    " WHERE r.dialog_id = {0} AND r.low <= {1} AND r.high >= {1} AND r.user_id <> {2} GROUP BY {0}",
+    *(receipts.c.dialog_id, receipts.c.low, receipts.c.user_id),
+)
+_UNREAD = Query(
+    select(dialogs.c.id, dialogs.c.live - members.c.settled)
+    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(_APP, members.c.user_id == _VIEWER, members.c.active),
+    *("app", "viewer"),
+)
+_UNREAD_OF = Query(
+    select(dialogs.c.id, dialogs.c.live - members.c.settled)
+    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(_APP, members.c.user_id == _VIEWER, members.c.active, in_list(members.c.dialog_id, "dialogs")),
+    *("app", "viewer", "dialogs"),
+)
+
+_INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _DIALOG_NAMES}), *_DIALOG_NAMES)
+_MEMBER_STORED = (*_MEMBER_NAMES, "app_id", "type")
+_INSERT_MEMBER = Query(insert(members).values({name: bindparam(name) for name in _MEMBER_STORED}), *_MEMBER_STORED)
+_SHOW = Query(
+    update(members)
+    .where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user"))
+    .values(hidden=False, active=True),
+    *("dialog", "user"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogView:
+    """A dialog as one user sees it. ``member`` is the user's own row, None where there is none (yet).
+
+    ``occupants`` and ``count`` are those that the type of dialog shows (rest §5); ``progress`` is how far anybody else
+    has come with the last message (0, DELIVERED or READ).
+    """
+
+    dialog: Dialog
+    member: Member | None
+    last_id: str | None = None
+    last_body: str | None = None
+    last_sender: int | None = None
+    occupants: tuple[int, ...] = ()
+    count: int | None = None
+    admins: tuple[int, ...] = ()
+    progress: int = 0
+
+
+@dataclass(slots=True)
+class _People:
+    """Who is in the dialogs of a page."""
+
+    occupants: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    admins: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[str, int] = field(default_factory=dict)
+    progress: dict[str, int] = field(default_factory=dict)
+
+
+class DialogStore:
+    """Reads and writes dialogs. Every query carries the application."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def by_id(self, app_id: int, dialog_id: str) -> Dialog | None:
+        row = await self._database.row(_BY_ID, app_id, dialog_id)
+        return None if row is None else _dialog(row)
+
+    async def by_pair(self, tx: Tx, app_id: int, a: int, b: int) -> Dialog | None:
+        """The private dialog of two users."""
+        row = await tx.row(_BY_PAIR, app_id, pair_key(a, b))
+        return None if row is None else _dialog(row)
+
+    async def member(self, dialog_id: str, user_id: int) -> Member | None:
+        """A user's row in a dialog, also a former member's."""
+        row = await self._database.row(_OF_MEMBER, dialog_id, user_id)
+        return None if row is None else _member(row)
+
+    async def view(self, app_id: int, dialog_id: str, viewer: int) -> DialogView | None:
+        """One dialog as ``viewer`` sees it; whether it may is not decided here."""
+
+        async def read(tx: Tx) -> DialogView | None:
+            row = await tx.row(_VIEW, app_id, viewer, dialog_id)
+            return None if row is None else (await _views(tx, [row], viewer))[0]
+
+        return await self._database.read(read)
+
+    async def page(self, app_id: int, viewer: int, listing: Listing) -> tuple[int, list[DialogView]]:
+        """How many dialogs of the user's list meet the conditions (on FILTERS), and one page of them."""
+        wanted, given = shape(listing.conditions), values(listing.conditions)
+        order = listing.order or Order("activity", True)
+
+        async def read(tx: Tx) -> tuple[int, list[DialogView]]:
+            total: int = await tx.value(_total(wanted), app_id, viewer, *given)
+            query = _page(wanted, order.field, order.descending)
+            rows = await tx.fetch(query, app_id, viewer, *given, listing.limit, listing.skip) if total else []
+            return total, await _views(tx, rows, viewer)
+
+        return await self._database.read(read)
+
+    async def count(self, app_id: int, viewer: int, listing: Listing) -> int:
+        """How many dialogs of the user's list meet the conditions."""
+        query, given = _total(shape(listing.conditions)), values(listing.conditions)
+        total: int = await self._database.read(lambda tx: tx.value(query, app_id, viewer, *given))
+        return total
+
+    async def unread(self, app_id: int, viewer: int, ids: Sequence[str] | None) -> dict[str, int]:
+        """Unread messages by dialog, for the user's dialogs, or those of them that are among ``ids``."""
+
+        async def read(tx: Tx) -> list[Row]:
+            if ids is None:
+                return await tx.fetch(_UNREAD, app_id, viewer)
+            return await tx.fetch(_UNREAD_OF, app_id, viewer, list(ids))
+
+        return {row[0]: max(0, row[1]) for row in await self._database.read(read)}
+
+    async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
+        """A new dialog with its members."""
+        stored: dict[str, Any] = {
+            "extensions": _to_json(dialog.extensions),
+            "data": _to_json(dialog.data),
+            "permissions": _to_json(dialog.permissions),
+            "pinned": _to_json(list(dialog.pinned) or None),
+            "created_at": dialog.created_at_ms,
+            "updated_at": dialog.updated_at_ms,
+            "type": int(dialog.type),
+        }
+        await tx.execute(
+            _INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _DIALOG_NAMES)
+        )
+        for member in sorted(rows, key=lambda row: row.user_id):  # sorted, as all locks are (design §4)
+            own = (getattr(member, name) for name in _MEMBER_NAMES)
+            await tx.execute(_INSERT_MEMBER, *own, dialog.app_id, int(dialog.type))
+
+    async def show(self, tx: Tx, dialog_id: str, user_id: int) -> None:
+        """Brings a dialog back into a member's list."""
+        await tx.execute(_SHOW, dialog_id, user_id)
+
+
+@memoised
+def _page(wanted: Shape, order: str, descending: bool) -> Query:
+    clauses, names = where(FILTERS, wanted)
+    column = _ORDERS[order]
+    keys = (column.desc(), dialogs.c.id.desc()) if descending else (column, dialogs.c.id)
+    return paged(_ROWS.where(_VISIBLE, *clauses).order_by(*keys), "app", "viewer", *names)
+
+
+@memoised
+def _total(wanted: Shape) -> Query:
+    clauses, names = where(FILTERS, wanted)
+    return Query(select(func.count()).select_from(dialogs).where(_APP, _VISIBLE, *clauses), "app", "viewer", *names)
+
+
+async def _views(tx: Tx, rows: Sequence[Row], viewer: int) -> list[DialogView]:
+    found = [_view(row) for row in rows]
+    people = await _people(tx, found, viewer)
+    return [
+        DialogView(
+            dialog=view.dialog,
+            member=view.member,
+            last_id=view.last_id,
+            last_body=view.last_body,
+            last_sender=view.last_sender,
+            occupants=tuple(people.occupants.get(view.dialog.id, ())),
+            count=people.counts.get(view.dialog.id, 0) if view.dialog.type is DialogType.PUBLIC else None,
+            admins=tuple(id_ for id_ in people.admins.get(view.dialog.id, ()) if id_ != view.dialog.owner_id),
+            progress=people.progress.get(view.dialog.id, 0),
+        )
+        for view in found
+    ]
+
+
+async def _people(tx: Tx, views: Sequence[DialogView], viewer: int) -> _People:
+    people = _People()
+    kinds: Mapping[bool, list[str]] = {True: [], False: []}
+    for view in views:
+        kinds[view.dialog.type in (DialogType.GROUP, DialogType.PRIVATE)].append(view.dialog.id)
+    if kinds[True]:
+        for dialog_id, user_id in await tx.fetch(_OCCUPANTS, kinds[True]):
+            people.occupants[dialog_id].append(user_id)
+    if kinds[False]:
+        people.counts.update(dict(await tx.fetch(_COUNTS, kinds[False])))
+    everything = [view.dialog.id for view in views if view.dialog.type is not DialogType.PRIVATE]
+    if everything:
+        for dialog_id, user_id in await tx.fetch(_ADMINS, everything):
+            people.admins[dialog_id].append(user_id)
+    own = [(view.dialog.id, view.dialog.last_seq, viewer) for view in views if view.last_sender == viewer]
+    people.progress.update(dict(await tx.pick(_PROGRESS, own)))
+    return people
+
+
+def _view(row: Row) -> DialogView:
+    first, second = len(_DIALOG_NAMES), len(_DIALOG_NAMES) + len(_MEMBER_NAMES)
+    return DialogView(
+        dialog=_dialog(row[:first]),
+        member=None if row[first] is None else _member(row[first:second]),
+        last_id=row[second],
+        last_body=row[second + 1],
+        last_sender=row[second + 2],
+    )
+
+
+def _dialog(row: Row) -> Dialog:
+    stored = dict(zip(_DIALOG_NAMES, row, strict=True))
+    for name in ("extensions", "data", "permissions"):
+        stored[name] = json.loads(stored[name]) if stored[name] else None
+    stored["pinned"] = tuple(json.loads(stored["pinned"])) if stored["pinned"] else ()
+    stored["type"] = DialogType(stored["type"])
+    stored["created_at_ms"] = stored.pop("created_at")
+    stored["updated_at_ms"] = stored.pop("updated_at")
+    return Dialog(**stored)
+
+
+def _member(row: Row) -> Member:
+    stored = dict(zip(_MEMBER_NAMES, row, strict=True))
+    for name in ("active", "admin", "hidden", "muted"):
+        stored[name] = bool(stored[name])
+    return Member(**stored)
+
+
+def _to_json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+__all__ = ["DELIVERED", "FILTERS", "READ", "DialogStore", "DialogView"]

@@ -1,0 +1,75 @@
+"""Conditions and pages as SQL. A statement is built and compiled once per shape (fields and operators), then reused."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, not_, or_
+
+from voxcube.server.core.listing import Condition
+from voxcube.server.storage.sql import Query, in_list
+
+_INTEGER = BigInteger()
+
+Shape = tuple[tuple[str, str], ...]
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
+
+
+def shape(conditions: Sequence[Condition]) -> Shape:
+    """What decides the text of a statement; the values do not."""
+    return tuple((condition.field, condition.operator) for condition in conditions)
+
+
+def values(conditions: Sequence[Condition]) -> list[Any]:
+    """The values that belong to the parameters of ``where``, in their order."""
+    found: list[Any] = []
+    for condition in conditions:
+        found.append(list(condition.value) if condition.operator in ("in", "nin") else condition.value)
+        if condition.operator == "start_with":
+            found[-1:] = [len(condition.value), condition.value]
+    return found
+
+
+def where(columns: Mapping[str, ColumnElement[Any]], wanted: Shape) -> tuple[list[Any], list[str]]:
+    """The SQL conditions for a shape, and the names of their parameters."""
+    clauses: list[Any] = []
+    names: list[str] = []
+    for number, (field, operation) in enumerate(wanted):
+        column, name = columns[field], f"w{number}"
+        if operation == "start_with":
+            # Not LIKE: its case folding is not the same on the two databases.
+            clauses.append(func.substr(column, 1, bindparam(f"{name}n", type_=Integer())) == bindparam(name))
+            names.append(f"{name}n")
+        elif operation == "in":
+            clauses.append(in_list(column, name))
+        elif operation == "nin":
+            clauses.append(or_(column.is_(None), not_(in_list(column, name))))
+        elif operation == "ne":
+            clauses.append(or_(column.is_(None), column != bindparam(name)))
+        else:
+            clauses.append(_COMPARE[operation](column, bindparam(name)))
+        names.append(name)
+    return clauses, names
+
+
+def paged(statement: Select[Any], *names: str) -> Query:
+    """``statement`` with its own parameters ``names``, followed by ``limit`` and ``skip``."""
+    return Query(
+        statement.limit(bindparam("limit", type_=_INTEGER)).offset(bindparam("skip", type_=_INTEGER)),
+        *names,
+        "limit",
+        "skip",
+    )
+
+
+memoised = functools.lru_cache(maxsize=512)
