@@ -26,7 +26,11 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name is None or missing.name.startswith("voxcube"):
         raise
-    sys.exit(f"voxcube: the server is not installed ({missing.name} is missing): pip install 'voxcube[server]'")
+    print(
+        f"voxcube: the server is not installed ({missing.name} is missing): pip install 'voxcube[server]'",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 T = TypeVar("T")
 
@@ -203,6 +207,10 @@ def main() -> None:
         _fail(error.text, 1)
     except DatabaseError as error:
         _fail(str(error), 2)
+    except ModuleNotFoundError as error:
+        if error.name not in ("asyncpg", "greenlet"):
+            raise
+        _fail(f"PostgreSQL needs {error.name}, which is missing: pip install 'voxcube[server,postgres]'", 2)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
             raise
