@@ -4,7 +4,8 @@ from typing import Protocol
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart, Token, parse_frame
+from voxcube.xmpp.frames import FrameParser
+from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart, Token
 from voxcube.xmpp.xml import Element, serialize
 
 __all__ = ["Framing", "TcpFraming", "WebSocketFraming", "ws_frame"]
@@ -74,18 +75,16 @@ class WebSocketFraming:
     """One complete element per text frame; each carries its own namespace."""
 
     def __init__(self) -> None:
-        self._max_stanza = _UNLIMITED
-        self._max_depth = 64
+        self._parser = FrameParser(max_stanza=_UNLIMITED)
 
     def set_limits(self, *, max_stanza: int, max_depth: int) -> None:
-        self._max_stanza = max_stanza
-        self._max_depth = max_depth
+        self._parser = FrameParser(max_stanza=max_stanza, max_depth=max_depth)
 
     def receive(self, data: bytes) -> list[Token]:
-        if not data or data.isspace():
+        if not data or data.isspace():  # a keep-alive
             return []
         try:
-            element = parse_frame(data, max_stanza=self._max_stanza, max_depth=self._max_depth)
+            element = self._parser.parse(data)
         except RemoteProtocolError as error:
             return [error]
         if element.name == "open" or element.name == "close":

@@ -1,22 +1,20 @@
-"""Bytes → elements on pyexpat: a push parser for TCP streams, and one call for a WebSocket frame.
+"""TCP bytes → elements: a push parser whose cost is bounded whatever the peer sends (design §6, RFC 6120 §11).
 
-Everything that strangers can do with XML is bounded here (design §6, RFC 6120 §11): DOCTYPE, comments and processing
-instructions are refused, depth and size are limited, and so is the work that a drip-feeding peer can cause. Failures
-are values: the last token of a `feed` may be a RemoteProtocolError, so that what was complete before it is not lost.
+Failures are values: the last token of a `feed` may be a RemoteProtocolError, so that what was complete before it is
+not lost, and the result does not depend on how the bytes were cut.
 """
 
 import pyexpat
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.prefixes import PrefixScopes
+from voxcube.xmpp.expat import RENEW_AFTER, build_trees, create_expat, remote_error
 from voxcube.xmpp.xml import Element
 
-__all__ = ["StreamEnd", "StreamParser", "StreamStart", "Token", "parse_frame"]
+__all__ = ["StreamEnd", "StreamParser", "StreamStart", "Token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +38,12 @@ _GATHER = 1024
 # budget that honest pieces of 256 bytes do not reach.
 _HONEST_PIECE = 256
 _MIN_BUDGET = 8 * 1024 * 1024
-# expat keeps every name it ever met until it is freed (27 MiB after 4.4 MiB of ever new names), so that a long-lived
-# stream gets a fresh one now and then.
-_RENEW_AFTER = 4 * 1024 * 1024
-# Text reaches us in pieces of this size at most; the buffer belongs to each connection.
-_TEXT_BUFFER = 2048
 _CLOSING_TAG = 1024  # slack for what follows a stanza that is just below the limit
 
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
-_XML_SPACE = " \t\r\n"
 # The root under which a renewed parser goes on in the middle of a stream.
 _ROOT = b"<stream:stream>"
-_STREAM_BINDINGS = {"": ns.CLIENT, "stream": ns.STREAMS}
-_FRAME_BINDINGS = {"": ns.CLIENT}
-
-_new = object.__new__
+_BINDINGS = {"": ns.CLIENT, "stream": ns.STREAMS}
 
 
 class _Boundary(Exception):
@@ -67,127 +56,6 @@ class _RootEnded(Exception):
 
 def _root_ended() -> None:
     raise _RootEnded
-
-
-def _nothing() -> None:
-    pass
-
-
-def _restricted(*_: object) -> None:
-    raise RemoteProtocolError("restricted-xml")  # RFC 6120 §11.1
-
-
-def _xml_declaration(version: str, encoding: str | None, standalone: int) -> None:
-    if encoding is not None and encoding.lower() != "utf-8":
-        raise RemoteProtocolError("unsupported-encoding")  # RFC 6120 §11.6
-
-
-def _create_expat() -> Any:
-    # No interning: names come from strangers. UTF-8 whatever the declaration says.
-    expat: Any = pyexpat.ParserCreate("utf-8", None, None)
-    expat.buffer_size = _TEXT_BUFFER
-    expat.buffer_text = True
-    expat.CommentHandler = _restricted
-    expat.ProcessingInstructionHandler = _restricted
-    expat.StartDoctypeDeclHandler = _restricted
-    expat.XmlDeclHandler = _xml_declaration
-    if hasattr(expat, "SetReparseDeferralEnabled"):
-        # expat ≥ 2.6 would hold a complete stanza back; the work is limited here instead.
-        expat.SetReparseDeferralEnabled(False)
-    return expat
-
-
-def _remote_error(error: pyexpat.ExpatError) -> RemoteProtocolError:
-    if error.code == 11:  # XML_ERROR_UNDEFINED_ENTITY: only the predefined ones exist (RFC 6120 §11.1)
-        return RemoteProtocolError("restricted-xml")
-    return RemoteProtocolError("not-well-formed", pyexpat.ErrorString(error.code) or "")
-
-
-def _only_xml_prefix(attrs: dict[str, str]) -> bool:
-    return all(":" not in key or key.startswith("xml:") for key in attrs)
-
-
-def _build_trees(
-    expat: Any,
-    top: list[Any],
-    open_lists: list[list[Any]],
-    bindings: dict[str, str],
-    max_depth: int,
-    completed: Callable[[], None],
-    root_ended: Callable[[], None],
-) -> None:
-    """Make `expat` append elements to `top`; the last one is unfinished while `open_lists` is not empty.
-
-    Closures, because they are the cheapest thing for expat to call: a message of 350 bytes makes fifteen calls.
-    """
-    children = top
-    push = open_lists.append
-    pop = open_lists.pop
-    scopes: PrefixScopes | None = None
-
-    def start(name: str, attrs: dict[str, str]) -> None:
-        nonlocal children
-        if ":" in name or (attrs and ":" in "".join(attrs) and not _only_xml_prefix(attrs)):
-            enter_prefixes(name, attrs)
-            return
-        element = _new(Element)
-        element.name = name
-        element.attrs = attrs
-        children.append(element)
-        if len(open_lists) >= max_depth:
-            raise RemoteProtocolError("policy-violation", "elements are nested too deeply")
-        push(children)
-        element.children = children = []
-
-    def end(name: str) -> None:
-        nonlocal children
-        if open_lists:
-            children = pop()
-            if not open_lists:
-                completed()
-        else:
-            root_ended()
-
-    def text(data: str) -> None:
-        if open_lists:
-            if children and children[-1].__class__ is str:
-                children[-1] += data
-            else:
-                children.append(data)
-        elif data.strip(_XML_SPACE):
-            raise RemoteProtocolError("bad-format", "text between stanzas")
-
-    def enter_prefixes(name: str, attrs: dict[str, str]) -> None:
-        nonlocal scopes
-        scopes = PrefixScopes(bindings, [level[-1] for level in open_lists])
-        expat.StartElementHandler = start_prefixed
-        expat.EndElementHandler = end_prefixed
-        start_prefixed(name, attrs)
-
-    def start_prefixed(name: str, attrs: dict[str, str]) -> None:
-        nonlocal children
-        assert scopes is not None
-        name, attrs = scopes.open(name, attrs)
-        if len(open_lists) >= max_depth:
-            raise RemoteProtocolError("policy-violation", "elements are nested too deeply")
-        element = Element(name, attrs)
-        children.append(element)
-        push(children)
-        children = element.children
-
-    def end_prefixed(name: str) -> None:
-        nonlocal scopes
-        assert scopes is not None
-        scopes.close()
-        if len(open_lists) == 1:
-            scopes = None
-            expat.StartElementHandler = start
-            expat.EndElementHandler = end
-        end(name)
-
-    expat.StartElementHandler = start
-    expat.EndElementHandler = end
-    expat.CharacterDataHandler = text
 
 
 class StreamParser:
@@ -210,7 +78,7 @@ class StreamParser:
         # What expat was given from offset _retained_from on, kept while a boundary is looked for.
         self._retained: bytearray | None = None
         self._retained_from = 0
-        self._bindings = dict(_STREAM_BINDINGS)
+        self._bindings = dict(_BINDINGS)
         self._start_expat()
         self._expat.StartElementHandler = self._header
 
@@ -218,7 +86,7 @@ class StreamParser:
         """Expect a new stream header (RFC 6120 §6.4.6) and go stepwise; bytes already received are kept."""
         self._rest = self._gathered + self._rest
         self._stepwise = True
-        self._bindings = dict(_STREAM_BINDINGS)
+        self._bindings = dict(_BINDINGS)
         self._start_expat()
         self._expat.StartElementHandler = self._header
 
@@ -245,7 +113,7 @@ class StreamParser:
         if b">" not in data and len(data) < _GATHER and self._in_stream:
             self._gathered = data
             return []
-        if self._retained is not None or self._fed > _RENEW_AFTER or len(data) > self.max_stanza:
+        if self._retained is not None or self._fed > RENEW_AFTER or len(data) > self.max_stanza:
             return self._feed_in_pieces(data)
         return self._feed(data)
 
@@ -253,7 +121,7 @@ class StreamParser:
         try:
             self._parse(data, False)
         except pyexpat.ExpatError as error:
-            return self._fail(_remote_error(error))
+            return self._fail(remote_error(error))
         except RemoteProtocolError as error:
             return self._fail(error)
         except _RootEnded:
@@ -278,7 +146,7 @@ class StreamParser:
         tokens: list[Token] = []
         while data and not self._finished:
             piece, data = data[: self.max_stanza], data[self.max_stanza :]
-            if self._fed > _RENEW_AFTER and self._retained is None:
+            if self._fed > RENEW_AFTER and self._retained is None:
                 self._retained = bytearray()
                 self._retained_from = self._fed
             if self._retained is not None:
@@ -321,7 +189,7 @@ class StreamParser:
         return [*self._take(), error]
 
     def _start_expat(self) -> None:
-        self._expat = _create_expat()
+        self._expat = create_expat()
         self._parse = self._expat.Parse
         self._in_stream = False
         self._fed = 0
@@ -346,7 +214,7 @@ class StreamParser:
 
     def _enter_stream(self) -> None:
         self._in_stream = True
-        _build_trees(
+        build_trees(
             self._expat, self._top, self._open_lists, self._bindings, self.max_depth, self._completed, _root_ended
         )
 
@@ -358,39 +226,3 @@ class StreamParser:
         self._last = index
         if self._retained is not None and index >= self._retained_from:
             raise _Boundary
-
-
-_DIGIT_NAME = re.compile(rb"<(/?)([0-9])")
-
-
-def parse_frame(data: bytes | str, *, max_stanza: int, max_depth: int = 64) -> Element:
-    """The one element of a WebSocket frame (RFC 7395 §3.3.3).
-
-    The JavaScript SDK writes arrays as elements named 0, 1, …, which is not XML; such a frame is read with `_0`, `_1`
-    (realtime §6). Raises RemoteProtocolError: not-well-formed, restricted-xml, policy-violation, unsupported-encoding.
-    """
-    if isinstance(data, str):
-        try:
-            data = data.encode()
-        except UnicodeEncodeError:
-            raise RemoteProtocolError("not-well-formed", "lone surrogate") from None
-    if len(data) > max_stanza:
-        raise RemoteProtocolError("policy-violation", "stanza too big")
-    try:
-        return _parse_document(data, max_depth)
-    except pyexpat.ExpatError as error:
-        repaired = _DIGIT_NAME.sub(rb"<\1_\2", data)
-        if repaired == data:
-            raise _remote_error(error) from None
-    try:
-        return _parse_document(repaired, max_depth)
-    except pyexpat.ExpatError as error:
-        raise _remote_error(error) from None
-
-
-def _parse_document(data: bytes, max_depth: int) -> Element:
-    expat = _create_expat()
-    top: list[Element] = []
-    _build_trees(expat, top, [], _FRAME_BINDINGS, max_depth, _nothing, _nothing)
-    expat.Parse(data, True)
-    return top[0]

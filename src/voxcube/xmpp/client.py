@@ -1,0 +1,207 @@
+"""The client's end of a stream, the mirror of `server.py`: it sends header, credentials, header and bind by itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from voxcube.xmpp import ns, sasl, stanza
+from voxcube.xmpp.errors import RemoteProtocolError
+from voxcube.xmpp.framing import Framing
+from voxcube.xmpp.parser import StreamEnd, Token
+from voxcube.xmpp.stream import Closed, Stream, StreamState, Trigger, error_condition
+from voxcube.xmpp.xml import Element
+
+__all__ = [
+    "AuthFailed",
+    "Authenticated",
+    "Bound",
+    "ClientStream",
+    "Closed",
+    "Event",
+    "StreamFailed",
+    "StreamState",
+]
+
+_BIND_ID = "bind-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The server took the credentials; binding follows by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthFailed:
+    """The server refused the credentials. The stream stays open: `authenticate` with others, or `close`.
+
+    `condition` is one of RFC 6120 §6.5; `text` is the server's, possibly empty.
+    """
+
+    condition: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The stream is open; `jid` is the full JID of this session."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """The stream ended with an error, the server's or one that we found; a Closed follows.
+
+    `condition` is a stream error (RFC 6120 §4.9.3), or a stanza error when the resource could not be bound.
+    """
+
+    condition: str
+    text: str
+
+
+Event: TypeAlias = Authenticated | AuthFailed | Bound | Element | StreamFailed | Closed
+
+
+class ClientStream(Stream):
+    """A client's stream to `domain`, as the user with the local part `jid_local` (like `77-3`).
+
+    `password` is the user's password or a session token; `resource` None lets the server choose. `max_stanza` (bytes)
+    bounds what the server may send. The stream header waits in `data_to_send` from the start.
+    """
+
+    def __init__(
+        self,
+        framing: Framing,
+        domain: str,
+        *,
+        jid_local: str,
+        password: str,
+        resource: str | None = None,
+        max_stanza: int = 1 << 20,
+        max_depth: int = 80,
+    ) -> None:
+        super().__init__(framing)
+        self._domain = domain
+        self._jid_local = jid_local
+        self._password = password
+        self._resource = resource
+        self._offered: Element | None = None  # the latest features
+        framing.set_limits(max_stanza=max_stanza, max_depth=max_depth)
+        self._send_header()
+
+    @property
+    def sm_offered(self) -> bool:
+        """Whether the server offers stream management (XEP-0198); meaningful once bound."""
+        return self._offered is not None and self._offered.find("sm", ns.SM) is not None
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take what the socket has (WebSocket: one frame's payload), return what it means, in order.
+
+        In an open stream every top-level element is an event as it is. Never raises on bad input.
+        """
+        events: list[Event] = []
+        if self.closed:
+            return events
+        tokens = self.framing.receive(data)
+        while tokens:
+            for token in tokens:
+                if isinstance(token, Element) and token.name != "stream:error":
+                    events += _RECEIVED[self.state](self, token)
+                else:
+                    events += self._not_an_element(token)
+                if self.closed:
+                    return events
+            tokens = self.framing.receive(b"")
+        return events
+
+    def authenticate(self, password: str) -> None:
+        """Try again after AuthFailed, with another password or token."""
+        self._move(Trigger.CREDENTIALS)
+        self.send(sasl.plain_auth(self._jid_local, password))
+
+    def _not_an_element(self, token: Token) -> list[Event]:
+        if isinstance(token, Element):
+            condition, text = error_condition(token)
+            self.close()
+            return [StreamFailed(condition, text), Closed(condition)]
+        if isinstance(token, RemoteProtocolError):
+            return self._broken(token.condition, token.text)
+        if isinstance(token, StreamEnd):
+            self.close()
+            return [Closed()]
+        if self.state not in (StreamState.HEADER, StreamState.RESTART):
+            return self._broken("bad-format", "a second stream header")
+        self._move(Trigger.HEADER)
+        return []
+
+    def _on_early(self, element: Element) -> list[Event]:
+        return self._broken("bad-format", f"<{element.name}/> before the stream header")
+
+    def _on_features(self, features: Element) -> list[Event]:
+        if features.name != "stream:features":
+            return self._broken("unsupported-stanza-type")
+        self._offered = features
+        offered = features.find("mechanisms", ns.SASL)
+        if offered is None or "PLAIN" not in [mechanism.text.strip() for mechanism in offered.elements()]:
+            return [AuthFailed("invalid-mechanism", "The server offers no PLAIN login on this connection")]
+        self.authenticate(self._password)
+        return []
+
+    def _on_sasl(self, answer: Element) -> list[Event]:
+        if answer.xmlns != ns.SASL or answer.name not in ("success", "failure"):
+            return self._broken("unsupported-stanza-type")
+        if answer.name == "failure":
+            self._move(Trigger.FAILURE)
+            return [AuthFailed(*error_condition(answer))]
+        self._move(Trigger.SUCCESS)
+        self.framing.restart()
+        self._send_header()
+        return [Authenticated()]
+
+    def _on_bind_features(self, features: Element) -> list[Event]:
+        if features.name != "stream:features" or features.find("bind", ns.BIND) is None:
+            return self._broken("unsupported-stanza-type", "binding is not offered")
+        self._offered = features
+        self._move(Trigger.REQUEST)
+        bind = Element("bind", {"xmlns": ns.BIND})
+        if self._resource is not None:
+            bind.children.append(Element("resource", None, [self._resource]))
+        self.send(stanza.iq("set", _BIND_ID, bind))
+        return []
+
+    def _on_bound(self, answer: Element) -> list[Event]:
+        if answer.name != "iq" or answer.get("id") != _BIND_ID:
+            return self._broken("unsupported-stanza-type")
+        bind = answer.find("bind", ns.BIND)
+        jid = bind.find("jid") if bind is not None else None
+        if answer.get("type") == "result" and jid is not None:
+            self._move(Trigger.BOUND)
+            self.framing.flow()
+            self.jid = jid.text.strip()
+            return [Bound(self.jid)]
+        error = answer.find("error")
+        condition, text = error_condition(error) if error is not None else ("undefined-condition", "")
+        self.close()
+        return [StreamFailed(condition, text), Closed(condition)]
+
+    def _on_stanza(self, element: Element) -> list[Event]:
+        return [element]
+
+    def _broken(self, condition: str, text: str = "") -> list[Event]:
+        self.fail(condition, text)
+        return [StreamFailed(condition, text), Closed(condition)]
+
+    def _send_header(self) -> None:
+        self._header_sent = True
+        self._queue.append(self.framing.open(to=self._domain))
+
+
+_RECEIVED: Mapping[StreamState, Callable[[ClientStream, Element], list[Event]]] = {
+    StreamState.HEADER: ClientStream._on_early,
+    StreamState.AUTH: ClientStream._on_features,
+    StreamState.AUTHENTICATING: ClientStream._on_sasl,
+    StreamState.RESTART: ClientStream._on_early,
+    StreamState.BIND: ClientStream._on_bind_features,
+    StreamState.BINDING: ClientStream._on_bound,
+    StreamState.OPEN: ClientStream._on_stanza,
+}

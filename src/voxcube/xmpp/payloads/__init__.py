@@ -1,0 +1,1 @@
+"""What stanzas carry: one file per extension, an element ↔ a value."""
