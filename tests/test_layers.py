@@ -18,7 +18,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.delivery.*": ("server.core.*", "server.cluster.*"),
     "server.c2s.*": ("server.core.*", "server.delivery.*", "xmpp.*"),
     "server.rest.*": ("server.core.*", "server.delivery.*", "xmpp.*"),
-    "server.features.*.xmpp": ("server.core.*", "server.c2s.*", "server.features.*.service", "xmpp.*"),
+    "server.features.*.xmpp": (
+        "server.core.*",
+        "server.c2s.*",
+        "server.delivery.*",
+        "server.features.*.service",
+        "xmpp.*",
+    ),
     "server.features.*.rest": ("server.core.*", "server.rest.*", "server.features.*.service"),
     # Services name the types of what their constructors are given: stores, other services, delivery.
     "server.features.*.*": ("server.core.*", "server.storage.*", "server.delivery.*", "server.features.*"),
