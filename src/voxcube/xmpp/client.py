@@ -100,7 +100,7 @@ class ClientStream(Stream):
         In an open stream every top-level element is an event as it is. Never raises on bad input.
         """
         events: list[Event] = []
-        if self.closed:
+        if self.state is StreamState.CLOSED:
             return events
         tokens = self.framing.receive(data)
         while tokens:
@@ -109,7 +109,7 @@ class ClientStream(Stream):
                     events += _RECEIVED[self.state](self, token)
                 else:
                     events += self._not_an_element(token)
-                if self.closed:
+                if events and isinstance(events[-1], Closed):
                     return events
             tokens = self.framing.receive(b"")
         return events

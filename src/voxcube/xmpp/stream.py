@@ -100,11 +100,6 @@ class Stream:
         self._header_sent = False
         self._queue: list[bytes] = []
 
-    @property
-    def closed(self) -> bool:
-        """Whether our stream has ended; flush what is queued, then close the connection."""
-        return self.state is StreamState.CLOSED
-
     def data_to_send(self) -> bytes:
         """Take what this machine has queued itself, as the bytes a server writes to the socket (WebSocket: frames)."""
         queue = self._queue
