@@ -99,6 +99,15 @@ class Message:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class StoredMessage:
+    """A message with who has had it. Both sets hold the sender from the start (rest §7.1), and keep their order."""
+
+    message: Message
+    read_ids: dict[int, None] = field(default_factory=dict)
+    delivered_ids: dict[int, None] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialog:
     """A conversation.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -15,14 +14,12 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from voxcube.server.core.errors import BadRequest, DomainError, Forbidden, NotFound, SessionRequired
+from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired
 from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
-from voxcube.server.rest.errors import error_response, json_response, unexpected_response
+from voxcube.server.rest.errors import Failures, error_response, json_response
 from voxcube.server.rest.normalise import Limits, Parameters, normalise
 from voxcube.server.rest.route import Call, Caller, Carried, Route
 from voxcube.server.rest.shape import fit
-
-log = structlog.get_logger(__name__)
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_HEADERS = (
@@ -45,18 +42,24 @@ def create_app(
     health: Callable[[], Awaitable[dict[str, object]]] | None = None,
     origins: Sequence[str] = ("*",),
     limits: Limits | None = None,
+    unavailable: tuple[type[Exception], ...] = (),
     more: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """The application for ``routes``.
 
     ``health`` raises a ``DomainError`` when the server cannot do its work; what it returns is told by ``GET /health``.
     ``origins`` are those that browsers may call from. ``more`` are routes that are no API calls (pages, metrics).
+    ``unavailable`` are the errors that mean "try again later" (the database is away): answered 503.
     """
     limits = limits or Limits()
+    failures = Failures(unavailable)
     app = Starlette(
         routes=[
-            StarletteRoute("/health", _health(health), methods=["GET"]),
-            *(StarletteRoute(route.path, _endpoint(route, limits), methods=[route.method]) for route in routes),
+            StarletteRoute("/health", _health(health, failures), methods=["GET"]),
+            *(
+                StarletteRoute(route.path, _endpoint(route, limits, failures), methods=[route.method])
+                for route in routes
+            ),
             *more,
         ],
         middleware=[
@@ -68,9 +71,9 @@ def create_app(
                 expose_headers=[EXPIRATION, "Retry-After"],
                 max_age=86400,
             ),
-            Middleware(CatchAll),
+            Middleware(CatchAll, failures=failures),
             Middleware(CanonicalPath),
-            Middleware(Authenticate, sessions=sessions),
+            Middleware(Authenticate, sessions=sessions, failures=failures),
         ],
         # 405 would hide the body from Flutter (quirks A3): what is not routed does not exist.
         exception_handlers={404: _unknown_path, 405: _unknown_path},
@@ -106,26 +109,25 @@ class CanonicalPath:
 
 
 class CatchAll:
-    """Middleware: a mistake of ours is a JSON answer too, with the CORS headers of any other, and is logged."""
+    """Middleware: what no other place has caught is a JSON answer too, with the CORS headers of any other."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, failures: Failures) -> None:
         self._app = app
+        self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
-        except Exception:
-            # The path and no more: query and body may hold tokens, passwords and messages.
-            log.exception("rest.failed", method=scope.get("method"), path=scope.get("path"))
-            await unexpected_response()(scope, receive, send)
+        except Exception as error:
+            await self._failures.response(error, scope)(scope, receive, send)
 
 
-def _endpoint(route: Route, limits: Limits) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(route: Route, limits: Limits, failures: Failures) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return json_response(await _answer(route, request, limits), route.status)
-        except DomainError as error:
-            return error_response(error)
+        except Exception as error:
+            return failures.response(error, request.scope)
 
     return endpoint
 
@@ -168,12 +170,14 @@ async def _parameters(request: Request, limits: Limits) -> Parameters:
     return normalise(request.scope["query_string"], request.headers.get("content-type", ""), bytes(body), limits)
 
 
-def _health(check: Callable[[], Awaitable[dict[str, object]]] | None) -> Callable[[Request], Awaitable[Response]]:
+def _health(
+    check: Callable[[], Awaitable[dict[str, object]]] | None, failures: Failures
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             details = await check() if check is not None else {}
-        except DomainError as error:
-            return error_response(error)
+        except Exception as error:
+            return failures.response(error, request.scope)
         return json_response({"status": "ok", **details})
 
     return endpoint

@@ -8,9 +8,8 @@ from typing import Protocol
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voxcube.server.core.errors import DomainError
 from voxcube.server.core.models import Session
-from voxcube.server.rest.errors import error_response
+from voxcube.server.rest.errors import Failures
 from voxcube.server.rest.route import Carried
 
 #: Where the request's `Carried` stands in the ASGI scope.
@@ -28,9 +27,10 @@ class Authenticator(Protocol):
 class Authenticate:
     """Middleware: finds the session of every request, whatever its path, and tells its expiry in every response."""
 
-    def __init__(self, app: ASGIApp, sessions: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, sessions: Authenticator, failures: Failures) -> None:
         self._app = app
         self._sessions = sessions
+        self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,8 +48,8 @@ class Authenticate:
         if carried.sent:
             try:
                 carried.session = await self._sessions.authenticate(carried.token)
-            except DomainError as error:
-                await error_response(error)(scope, receive, send)
+            except Exception as error:
+                await self._failures.response(error, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send_with_expiry)
 

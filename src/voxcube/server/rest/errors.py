@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 from starlette.responses import Response
+from starlette.types import Scope
 
 from voxcube.server.core import errors
+
+log = structlog.get_logger(__name__)
 
 #: Only codes whose body the Flutter SDK shows (quirks A3). The most specific class of an error decides.
 STATUS: dict[type[errors.DomainError], int] = {
@@ -43,6 +47,21 @@ def error_response(error: errors.DomainError) -> Response:
     return response
 
 
-def unexpected_response() -> Response:
-    """What a caller is told about a mistake of ours: nothing of its inside."""
-    return json_response({"errors": {"base": ["Internal server error"]}}, 500)
+class Failures:
+    """Answers to whatever went wrong, and the one place where our own mistakes are logged."""
+
+    def __init__(self, unavailable: tuple[type[Exception], ...] = ()) -> None:
+        """``unavailable``: errors of what stands below us that mean "try again later" (the database is away)."""
+        self._unavailable = unavailable
+
+    def response(self, error: Exception, scope: Scope) -> Response:
+        """The answer to ``error``; of a mistake of ours the caller learns nothing but that."""
+        if isinstance(error, errors.DomainError):
+            return error_response(error)
+        # The path and no more: query and body may hold tokens, passwords and messages.
+        where = {"method": scope.get("method"), "path": scope.get("path")}
+        if isinstance(error, self._unavailable):
+            log.warning("rest.unavailable", reason=type(error).__name__, **where)
+            return error_response(errors.Unavailable())
+        log.error("rest.failed", exc_info=error, **where)
+        return json_response({"errors": {"base": ["Internal server error"]}}, 500)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy import and_, bindparam, func, select
 
 from voxcube.server.core.listing import Listing, Order
-from voxcube.server.core.models import Message
+from voxcube.server.core.models import Message, StoredMessage
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.receipts import DELIVERED, READ
@@ -65,15 +64,6 @@ _INTERVALS = Query(
     .order_by(receipts.c.user_id),
     *("dialog", "first", "last"),
 )
-
-
-@dataclass(slots=True)
-class StoredMessage:
-    """A message with who has had it. Both sets hold the sender from the start (rest §7.1)."""
-
-    message: Message
-    read_ids: dict[int, None] = field(default_factory=dict)  # a set that keeps its order
-    delivered_ids: dict[int, None] = field(default_factory=dict)
 
 
 class HistoryStore:

@@ -8,13 +8,12 @@ import msgspec
 
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.ids import is_object_id
-from voxcube.server.core.models import Dialog
+from voxcube.server.core.models import Dialog, StoredMessage
 from voxcube.server.features.history.service import HistoryService, views
 from voxcube.server.rest.bodies import iso, iso_ms
 from voxcube.server.rest.filters import Kind, conditions
 from voxcube.server.rest.paging import Count, CountAnswer, Paged, listing
 from voxcube.server.rest.route import Call, Caller, Route
-from voxcube.server.storage.history import StoredMessage
 
 
 class ListMessages(Paged):

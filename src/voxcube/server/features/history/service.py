@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxcube.server.core.listing import Listing, Order
-from voxcube.server.core.models import Dialog, DialogType
+from voxcube.server.core.models import Dialog, DialogType, StoredMessage
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.storage.dialogs import DialogStore
-from voxcube.server.storage.history import HistoryStore, StoredMessage
+from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.receipts import READ, mark_seqs
 from voxcube.server.storage.writer import Writer
 
