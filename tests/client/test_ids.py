@@ -1,5 +1,7 @@
 """Message ids."""
 
+import subprocess
+import sys
 import time
 
 from voxcube.client.ids import is_message_id, new_message_id
@@ -18,3 +20,11 @@ def test_what_is_no_id() -> None:
     assert not is_message_id("QWERTYUIO")
     assert not is_message_id("65A1b2c3d4e5f60718293a4b")
     assert not is_message_id("65a1b2c3d4e5f60718293a4b\n")
+
+
+def test_the_client_is_found_at_the_top_without_importing_it_early() -> None:
+    code = (
+        "import sys, voxcube; assert 'httpx' not in sys.modules; "
+        "from voxcube import Client; from voxcube.client import Client as C; assert Client is C"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -24,6 +24,7 @@ from voxcube.client.timers import Timers
 from voxcube.client.values import time_from_seconds, unix_seconds
 from voxcube.client.wire import Target
 from voxcube.xmpp.jid import Jid, user_jid
+from voxcube.xmpp.payloads import chat_states, markers
 from voxcube.xmpp.xml import Element
 
 TYPING_REPEAT = 5.0
@@ -281,7 +282,7 @@ class Chat(Listeners):
         Example:
             >>> await cube.chat.mark_read(message)
         """
-        await self._mark("displayed", message)
+        await self._mark(markers.READ, message)
 
     async def mark_delivered(self, message: Message) -> None:
         """Tells the sender, and the server, that this user has received the message.
@@ -294,7 +295,7 @@ class Chat(Listeners):
         Example:
             >>> await cube.chat.mark_delivered(message)
         """
-        await self._mark("received", message)
+        await self._mark(markers.DELIVERED, message)
 
     async def typing(
         self,
@@ -322,7 +323,7 @@ class Chat(Listeners):
             >>> await cube.chat.typing(dialog)
         """
         target = self._target(dialog, to_user, dialog_id)
-        await self._write(wire.chat_state("composing", target))
+        await self._write(wire.chat_state(chat_states.COMPOSING, target))
         self._idle_typing.start(target, idle)
 
     async def stop_typing(
@@ -337,7 +338,7 @@ class Chat(Listeners):
         """
         target = self._target(dialog, to_user, dialog_id)
         self._idle_typing.cancel(target)
-        await self._write(wire.chat_state("paused", target))
+        await self._write(wire.chat_state(chat_states.PAUSED, target))
 
     @asynccontextmanager
     async def typing_in(
@@ -394,7 +395,7 @@ class Chat(Listeners):
 
     def _mark_received(self, message: Message) -> None:
         if self._life.link is not None:
-            self._life.link.write(wire.encode(wire.marker("received", message, self._app_id, self._domain)))
+            self._life.link.write(wire.encode(wire.marker(markers.DELIVERED, message, self._app_id, self._domain)))
 
     async def _write(self, stanza: Element) -> None:
         connection = self._life.connection
@@ -403,7 +404,7 @@ class Chat(Listeners):
 
     def _typing_idle(self, target: Target) -> None:
         if self.is_ready:
-            self._life.connection.write(wire.encode(wire.chat_state("paused", target)))
+            self._life.connection.write(wire.encode(wire.chat_state(chat_states.PAUSED, target)))
 
     def _receive(self, stanza: Element) -> None:
         if stanza.name == "message" and self._life.user_id is not None:

@@ -13,6 +13,7 @@ from voxcube.client.sends import Sends
 from voxcube.client.streams import Feed
 from voxcube.client.timers import Timers
 from voxcube.xmpp.jid import Jid
+from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element
 
 log = logging.getLogger("voxcube.client")
@@ -95,7 +96,7 @@ class Inbox:
             return False
         kind, status = found
         if status.user_id != me:
-            (self.read if kind == "displayed" else self.delivered).emit(status)
+            (self.read if kind == markers.READ else self.delivered).emit(status)
         return True
 
     def _content(self, stanza: Element, me: int, *, is_carbon: bool) -> bool:

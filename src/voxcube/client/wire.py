@@ -11,18 +11,19 @@ from voxcube.client.errors import StanzaError
 from voxcube.client.events import DeliveryStatus, TypingEvent
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.models import Attachment, Message
-from voxcube.client.values import time_from_seconds, time_or_none
+from voxcube.client.values import time_from_seconds
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import LocalProtocolError
 from voxcube.xmpp.jid import Jid, parse_room_local, parse_user_local, room_local, user_jid
-from voxcube.xmpp.payloads import extra_params
+from voxcube.xmpp.payloads import carbons, chat_states, delay, extra_params, markers
+from voxcube.xmpp.stream import error_condition
 from voxcube.xmpp.xml import Element, is_name, serialize
 
 DESTROY_AFTER = "urn:xmpp:message-destroy-after:0"
 
 # Children that speak about another message; their stanza is never a message itself.
 _ABOUT_ANOTHER = frozenset(("replace", "remove", "reactions"))
-_MARKERS = ("received", "displayed")
+_RESERVED = extra_params.CORE_KEYS | extra_params.UNSTORED_KEYS | {"attachment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,22 @@ def encode(stanza: Element) -> bytes:
 def texts(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The application's parameters as they travel: names to texts or to nested objects of the same form.
 
-    Raises ValueError for a name that cannot be an XML element, and for lists, which have no form on the wire.
+    Raises ValueError for a name that cannot be an XML element or has a meaning of its own, and for lists, which have
+    no form on the wire.
     """
+    for name in properties:
+        if name in _RESERVED:
+            raise ValueError(f"{name!r} cannot be the name of a property: it has a meaning of its own")
+    return _texts(properties)
+
+
+def _texts(properties: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in properties.items():
         if not is_name(name):
             raise ValueError(f"{name!r} cannot be the name of a property: letters, digits, '_', '.', '-' only")
         if isinstance(value, Mapping):
-            result[name] = texts(value)
+            result[name] = _texts(value)
         elif isinstance(value, (list, tuple, set)):
             raise ValueError(f"property {name!r} is a list; send it as text, e.g. JSON")
         elif isinstance(value, bool):
@@ -101,21 +110,19 @@ def message(message: Message, target: Target) -> Element:
         )
     )
     if message.markable:
-        children.append(Element("markable", {"xmlns": ns.CHAT_MARKERS}))
+        children.append(markers.markable())
     if message.destroy_after is not None:
         children.append(Element("destroy", {"xmlns": DESTROY_AFTER, "after": str(int(message.destroy_after))}))
     return Element("message", {"id": message.id, "type": target.type, "to": target.jid}, children)
 
 
 def marker(kind: str, message: Message, app_id: int, domain: str) -> Element:
-    """``received`` or ``displayed`` for a message, to its sender as one-to-one chat, for groups too (XEP-0333)."""
+    """A marker for a message, to its sender as one-to-one chat, for groups too (XEP-0333)."""
+    extra = Element("extraParams", {"xmlns": ns.CLIENT}, [Element("dialog_id", {}, [message.dialog_id or ""])])
     return Element(
         "message",
         {"id": new_message_id(), "type": "chat", "to": user_jid(message.sender_id, app_id, domain)},
-        [
-            Element(kind, {"xmlns": ns.CHAT_MARKERS, "id": message.id}),
-            Element("extraParams", {"xmlns": ns.CLIENT}, [Element("dialog_id", {}, [message.dialog_id or ""])]),
-        ],
+        [markers.encode(markers.Marker(kind, message.id)), extra],
     )
 
 
@@ -124,7 +131,7 @@ def chat_state(state: str, target: Target) -> Element:
     return Element(
         "message",
         {"id": new_message_id(), "type": target.type, "to": target.jid},
-        [Element(state, {"xmlns": ns.CHAT_STATES})],
+        [chat_states.encode(state)],
     )
 
 
@@ -136,23 +143,16 @@ def stanza_error(stanza: Element) -> StanzaError:
     error = stanza.find("error")
     if error is None:
         return StanzaError("cancel", 0, "undefined-condition", "", stanza.get("id"))
-    text = error.find("text")
-    code = error.get("code", "") or ""
-    condition = next((child.name for child in error.elements() if child.name != "text"), "undefined-condition")
-    return StanzaError(
-        error.get("type") or "cancel",
-        int(code) if code.isascii() and code.isdigit() else 0,
-        condition,
-        text.text if text is not None else "",
-        stanza.get("id"),
-    )
+    condition, text = error_condition(error)
+    code = error.get("code") or ""
+    number = int(code) if code.isascii() and code.isdigit() and len(code) < 10 else 0
+    return StanzaError(error.get("type") or "cancel", number, condition, text, stanza.get("id"))
 
 
 def sent_carbon(stanza: Element) -> Element | None:
     """The copy inside a carbon of what another device of this user sent (XEP-0280 §7)."""
-    sent = stanza.find("sent", ns.CARBONS)
-    forwarded = sent.find("forwarded", ns.FORWARD) if sent is not None else None
-    return forwarded.find("message") if forwarded is not None else None
+    carbon = carbons.decode(stanza)
+    return carbon.message if carbon is not None and carbon.sent else None
 
 
 def changes_another(stanza: Element) -> bool:
@@ -161,70 +161,61 @@ def changes_another(stanza: Element) -> bool:
 
 
 def read_marker(stanza: Element) -> tuple[str, DeliveryStatus] | None:
-    """``received`` or ``displayed`` and what it says; None when the stanza is no marker (XEP-0333)."""
-    for kind in _MARKERS:
-        found = stanza.find(kind, ns.CHAT_MARKERS)
-        message_id = found.get("id") if found is not None else None
-        if message_id:
-            sender, _ = _sender(stanza)
-            dialog_id = extra_params.decode(stanza.find("extraParams")).dialog_id
-            return (kind, DeliveryStatus(sender, message_id, dialog_id)) if sender else None
-    return None
+    """The kind of a marker and what it says; None when the stanza is no marker of a user (XEP-0333)."""
+    marker = markers.decode(stanza)
+    if marker is None:
+        return None
+    sender, _ = _sender(stanza)
+    dialog_id = extra_params.decode(stanza.find("extraParams")).dialog_id
+    return (marker.kind, DeliveryStatus(sender, marker.message_id, dialog_id)) if sender else None
 
 
 def read_typing(stanza: Element) -> TypingEvent | None:
     """Typing begun or ended; None for anything else (XEP-0085)."""
-    is_typing = stanza.find("composing", ns.CHAT_STATES) is not None
-    if not is_typing and stanza.find("paused", ns.CHAT_STATES) is None:
+    state = chat_states.decode(stanza)
+    if state not in (chat_states.COMPOSING, chat_states.PAUSED):
         return None
     sender, dialog_id = _sender(stanza)
-    return TypingEvent(sender, dialog_id, is_typing) if sender else None
+    return TypingEvent(sender, dialog_id, state == chat_states.COMPOSING) if sender else None
 
 
 def read_message(stanza: Element, me: int, *, is_carbon: bool = False) -> Message | None:
     """The message in a stanza for user ``me``; None when it has neither body nor attachment, or no sender we know."""
     body = stanza.find("body")
-    extra = extra_params.decode(stanza.find("extraParams"))
+    parameters = stanza.find("extraParams")
+    extra = extra_params.decode(parameters)
     if body is None and not extra.attachments:
         return None
     sender, room_dialog = _sender(stanza)
     if not sender:
         return None
     is_group = room_dialog is not None
-    properties = dict(extra.properties)
     # A message sent without a fit id has the one the server made for the history.
-    made_id = properties.pop("message_id", None)
-    delay = stanza.find("delay", ns.DELAY)
-    delayed_since = _stamp(delay) if delay is not None else None
+    made_id = parameters.find("message_id") if parameters is not None else None
+    delayed = delay.decode(stanza)
+    delayed_since = time_from_seconds(delayed.stamp) if delayed is not None else None
     destroy = stanza.find("destroy", DESTROY_AFTER)
     after = destroy.get("after") if destroy is not None else None
     sent = extra.date_sent
     return Message(
-        id=made_id if isinstance(made_id, str) and made_id else stanza.get("id") or "",
+        id=(made_id.text.strip() if made_id is not None else "") or stanza.get("id") or "",
         dialog_id=room_dialog or extra.dialog_id,
         body=body.text if body is not None else None,
         sender_id=sender,
         recipient_id=None if is_group else _user(stanza.get("to")) or (None if sender == me else me),
         date_sent=time_from_seconds(sent) if sent is not None else delayed_since or time_from_seconds(int(time.time())),
-        attachments=tuple(Attachment.from_attributes(dict(item)) for item in extra.attachments),
-        properties=properties,
-        markable=extra.markable or stanza.find("markable", ns.CHAT_MARKERS) is not None,
+        attachments=tuple(Attachment.from_attributes(item) for item in extra.attachments),
+        properties=extra.properties,
+        markable=markers.is_markable(stanza),
         save_to_history=extra.save,
         silent=extra.silent,
         destroy_after=int(after) if after and after.isascii() and after.isdigit() else None,
-        delayed=delay is not None,
+        delayed=delayed is not None,
         delayed_since=delayed_since,
         is_group=is_group,
         is_own=sender == me,
         is_carbon=is_carbon,
     )
-
-
-def _stamp(delay: Element) -> Any:
-    try:
-        return time_or_none(delay.get("stamp"))
-    except ValueError:
-        return None
 
 
 def _sender(stanza: Element) -> tuple[int, str | None]:
