@@ -1,0 +1,290 @@
+"""Sessions: who gets one, how long it lives, what its answers look like; and passwords at the chat's door."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.features.world import PASSWORD, World
+from voxcube.server.core.errors import Unauthorized
+from voxcube.server.features.sessions.service import Credentials
+from voxcube.server.features.sessions.signature import signature
+from voxcube.server.features.users.passwords import Passwords
+
+EXPIRY = "CB-Token-ExpirationDate"
+
+
+def keys(world: World, **more: Any) -> dict[str, Any]:
+    return {"application_id": world.app.id, "auth_key": world.app.auth_key, **more}
+
+
+async def create(world: World, **more: Any) -> httpx.Response:
+    return await world.client().post("/session", json=keys(world, **more))
+
+
+def failure(answer: httpx.Response) -> tuple[int, Any]:
+    return answer.status_code, answer.json()["errors"]
+
+
+async def test_session_by_login(world: World) -> None:
+    user = await world.user("ann", full_name="Ann")
+    answer = await create(world, user={"login": "ANN", "password": PASSWORD})
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers[EXPIRY] == "2026-01-01 02:00:00 UTC"
+    session = answer.json()["session"]
+    assert set(session) == {"id", "user_id", "application_id", "token", "ts", "created_at", "updated_at", "user"}
+    assert isinstance(session["id"], int)
+    assert 0 < session["id"] < 2**53
+    assert session["user_id"] == user.id
+    assert session["application_id"] == world.app.id
+    assert session["ts"] == 1767225600
+    assert session["created_at"] == session["updated_at"] == "2026-01-01T00:00:00Z"
+    assert len(session["token"]) >= 32
+    assert session["user"] == {
+        **dict.fromkeys(("email", "phone", "website", "custom_data", "avatar", "external_user_id", "external_id")),
+        **dict.fromkeys(("facebook_id", "twitter_id", "blob_id", "user_tags", "timezone")),
+        "id": user.id,
+        "login": "ann",
+        "full_name": "Ann",
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "last_request_at": "2026-01-01T00:00:00Z",
+        "is_guest": False,
+    }
+
+
+async def test_session_by_email_as_form_and_with_suffix(world: World) -> None:
+    user = await world.user("ann", email="Ann@example.org")
+    form = {
+        "application_id": str(world.app.id),
+        "auth_key": world.app.auth_key,
+        "user[email]": "ann@EXAMPLE.org",
+        "user[password]": PASSWORD,
+    }
+    answer = await world.client().post("/session.json", data=form)
+    assert answer.status_code == 201
+    assert answer.json()["session"]["user_id"] == user.id
+
+
+async def test_application_session(world: World) -> None:
+    answer = await create(world)
+    session = answer.json()["session"]
+    assert (session["user_id"], session["user"]) == (0, None)
+    client = world.client(session["token"])
+    assert failure(await client.get("/chat/Dialog")) == (403, {"base": ["Forbidden. Need user."]})
+
+
+async def test_unknown_users_are_created_unless_switched_off(world: World) -> None:
+    answer = await create(world, user={"login": "newcomer", "password": PASSWORD})
+    assert answer.status_code == 201
+    assert answer.json()["session"]["user"]["login"] == "newcomer"
+    short = await create(world, user={"login": "other", "password": "short"})
+    assert failure(short) == (422, {"password": ["is too short (minimum is 8 characters)"]})
+    await world.setting(session_creates_user=False)
+    answer = await create(world, user={"login": "nobody", "password": PASSWORD})
+    assert failure(answer) == (401, {"base": ["Unauthorized"]})
+
+
+async def test_two_first_sessions_at_once_make_one_user(world: World) -> None:
+    answers = await asyncio.gather(*(create(world, user={"login": "twin", "password": PASSWORD}) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.json()["session"]["user_id"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "errors"),
+    [
+        ({"auth_key": "wrong"}, 422, {"base": ["Bad credentials"]}),
+        ({"application_id": 4711}, 422, {"base": ["Bad credentials"]}),
+        ({"application_id": None, "auth_key": None}, 422, {"base": ["Bad credentials"]}),
+        ({"application_id": "x"}, 422, {"application_id": ["must be an integer"]}),
+        ({"user": {"login": "ann", "password": "wrong password"}}, 401, {"base": ["Unauthorized"]}),
+        ({"user": {"login": "ann"}}, 422, {"password": ["can't be blank"]}),
+        ({"user": {"password": "x"}}, 422, {"base": ["Login or email is required"]}),
+        ({"user": 5}, 422, {"user": ["must be an object"]}),
+        ({"user": {"guest": "1"}}, 422, {"base": ["Guest sessions are not enabled on this server"]}),
+        (
+            {"provider": "facebook", "keys": {"token": "x"}},
+            422,
+            {"base": ["Login by a social network or phone is not configured for this application"]},
+        ),
+    ],
+)
+async def test_refused(world: World, change: dict[str, Any], status: int, errors: dict[str, Any]) -> None:
+    await world.user("ann")
+    answer = await create(world, **change)
+    assert failure(answer) == (status, errors)
+    assert EXPIRY not in answer.headers
+
+
+async def test_another_applications_user_is_unknown_here(world: World) -> None:
+    await world.user("ann", world.other)
+    await world.setting(session_creates_user=False)
+    assert (await create(world, user={"login": "ann", "password": PASSWORD})).status_code == 401
+
+
+async def test_signature_is_verified_when_sent(world: World) -> None:
+    await world.user("ann")
+    body = keys(world, nonce=33432, timestamp=1767225600, user={"login": "ann", "password": PASSWORD})
+    good = signature(world.app.auth_secret or "", body)
+    answer = await world.client().post("/session", json={**body, "signature": good})
+    assert answer.status_code == 201
+    answer = await world.client().post("/session", json={**body, "nonce": 1, "signature": good})
+    assert failure(answer) == (422, {"base": ["Unexpected signature"]})
+    late = {**body, "timestamp": 1767225600 - 7200}
+    late["signature"] = signature(world.app.auth_secret or "", late)
+    assert failure(await world.client().post("/session", json=late)) == (422, {"base": ["Unexpected timestamp"]})
+
+
+def test_signature_flattens_and_sorts() -> None:
+    import hashlib
+    import hmac
+
+    body = {"user": {"password": "p&w", "login": "ann", "email": None}, "nonce": 1, "signature": "no", "auth_key": "k"}
+    text = "auth_key=k&nonce=1&user[login]=ann&user[password]=p&w"
+    assert signature("s", body) == hmac.new(b"s", text.encode(), hashlib.sha1).hexdigest()
+
+
+async def test_show_end_and_the_text_of_401(world: World) -> None:
+    client = await world.login(await world.user("ann"))
+    shown = await client.get("/session")
+    assert shown.status_code == 200
+    assert shown.json()["session"]["token"] == client.headers["CB-Token"]
+    assert shown.json()["session"]["user"]["login"] == "ann"
+    ended = await client.delete("/session")
+    assert (ended.status_code, ended.json()) == (200, {})
+    required = (401, {"base": ["Required session does not exist"]})
+    assert failure(await client.get("/session")) == required
+    assert failure(await world.client().get("/chat/Dialog")) == required
+    assert failure(await world.client("x" * 43).get("/chat/Dialog")) == required
+    assert failure(await world.client().get("/users/1", headers={"CB-Token": ""})) == required
+
+
+async def test_other_sessions_are_ended_by_list_or_id(world: World) -> None:
+    user, stranger = await world.user("ann"), await world.user("bob")
+    first, second, third = [await world.login(user) for _ in range(3)]
+    other = await world.login(stranger)
+    id_of_other = (await other.get("/session")).json()["session"]["id"]
+    assert (await first.delete(f"/session/{id_of_other}")).status_code == 404
+    id_of_second = (await second.get("/session")).json()["session"]["id"]
+    assert (await first.delete(f"/session/{id_of_second}")).status_code == 200
+    assert (await second.get("/session")).status_code == 401
+    assert (await first.delete("/session/list")).status_code == 200
+    assert (await third.get("/session")).status_code == 401
+    assert (await first.get("/session")).status_code == 200
+    assert (await other.get("/session")).status_code == 200
+
+
+async def test_login_and_logout_change_the_session(world: World) -> None:
+    await world.user("ann", email="ann@example.org")
+    client = await world.app_client()
+    answer = await client.post("/login", json={"login": "ann", "password": PASSWORD})
+    assert (answer.status_code, answer.json()["user"]["login"]) == (202, "ann")
+    assert EXPIRY in answer.headers
+    assert (await client.get("/chat/Dialog")).status_code == 200
+    answer = await client.delete("/login")
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert (await client.get("/session")).json()["session"]["user"] is None
+    answer = await client.post("/login", data={"user[email]": "ann@example.org", "user[password]": PASSWORD})
+    assert answer.status_code == 202
+    answer = await client.post("/login", json={"login": "unknown", "password": PASSWORD})
+    assert failure(answer) == (401, {"base": ["Unauthorized"]})
+    assert failure(await client.post("/login", json={})) == (422, {"base": ["Login or email is required"]})
+    assert (await world.client().post("/login", json={})).status_code == 401
+
+
+async def test_life_slides_with_requests_and_ends(world: World) -> None:
+    client = await world.login(await world.user("ann"))
+    world.clock.advance(30)  # not worth a write yet
+    assert (await client.get("/session")).headers[EXPIRY] == "2026-01-01 02:00:00 UTC"
+    world.clock.advance(3600)
+    assert (await client.get("/session")).headers[EXPIRY] == "2026-01-01 03:00:30 UTC"
+    assert (await client.get("/nowhere")).headers[EXPIRY] == "2026-01-01 03:00:30 UTC"
+    user = await world.user_store.by_login(world.app.id, "ann")
+    assert user is not None
+    assert user.last_request_at == 1767225600 + 3630
+    world.clock.advance(7199)
+    assert (await client.get("/session")).status_code == 200
+    world.clock.advance(7200)
+    answer = await client.get("/session")
+    assert answer.status_code == 401
+    assert EXPIRY not in answer.headers
+
+
+async def test_the_chat_takes_password_or_any_live_token(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    check, app = world.sessions.check_credentials, world.app.id
+    token = (await world.login(ann)).headers["CB-Token"]
+    assert await check(app, ann.id, PASSWORD)
+    assert await check(app, ann.id, PASSWORD)  # remembered
+    assert await check(app, ann.id, token)
+    assert not await check(app, bob.id, token)
+    assert not await check(world.other.id, ann.id, token)
+    assert not await check(world.other.id, ann.id, PASSWORD)
+    assert not await check(app, ann.id, "wrong")
+    assert not await check(app, 4711, PASSWORD)
+    assert not await check(2**70, -1, "\ud800")
+    world.clock.advance(7000)
+    assert await check(app, ann.id, token)  # and its life is extended
+    world.clock.advance(7000)
+    assert await check(app, ann.id, token)
+    world.clock.advance(7201)
+    assert not await check(app, ann.id, token)
+
+
+async def test_tokens_and_passwords_are_not_in_the_database(world: World) -> None:
+    user = await world.user("ann")
+    client = await world.login(user)
+    stored = await world.user_store.by_id(world.app.id, user.id)
+    assert stored is not None
+    assert stored.password_hash is not None
+    assert stored.password_hash.startswith("$argon2id$")
+    session = await world.token_store.find(client.headers["CB-Token"])
+    assert session is not None
+    assert client.headers["CB-Token"] not in repr((session, stored))
+
+
+async def test_expired_tokens_can_be_removed(world: World) -> None:
+    client = await world.login(await world.user("ann"))
+    now = world.clock.now()
+    assert await world.writer.run(lambda tx: world.token_store.delete_expired(tx, now)) == 0
+    assert await world.writer.run(lambda tx: world.token_store.delete_expired(tx, now + 7200)) == 1
+    assert (await client.get("/session")).status_code == 401
+
+
+async def test_service_says_unauthorized(world: World) -> None:
+    await world.user("ann")
+    with pytest.raises(Unauthorized):
+        await world.sessions.create(
+            app_id=world.app.id,
+            auth_key=world.app.auth_key,
+            credentials=Credentials(login="ann", password="wrong password"),
+        )
+
+
+async def test_passwords_forget_what_was_changed_and_what_is_old(world: World) -> None:
+    passwords = Passwords(clock=world.clock, time_cost=1, memory_cost=8, remember=60, capacity=1)
+    calls: list[str] = []
+    check = passwords._check
+
+    def counted(password_hash: str | None, password: str) -> bool:
+        calls.append(password)
+        return check(password_hash, password)
+
+    passwords._check = counted  # type: ignore[method-assign]
+    old, new = await passwords.hash("old"), await passwords.hash("new")
+    assert await passwords.verify(old, "old")
+    assert await passwords.verify(old, "old")
+    assert calls == ["old"]
+    assert not await passwords.verify(new, "old")  # the stored hash has changed
+    assert not await passwords.verify(None, "old")  # the same work for nobody
+    assert calls == ["old"] * 3
+    world.clock.advance(61)
+    assert await passwords.verify(old, "old")
+    assert calls == ["old"] * 4
+    assert await passwords.verify(new, "new")  # takes the only place
+    assert await passwords.verify(old, "old")
+    assert calls == [*["old"] * 4, "new", "old"]
+    passwords.close()

@@ -1,0 +1,173 @@
+"""A database with two applications, the services on it, and the HTTP door in-process: what a feature test works with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+
+from voxcube.server.core.clock import ManualClock
+from voxcube.server.core.ids import Ids
+from voxcube.server.core.models import App, AppSettings, User
+from voxcube.server.features.apps.service import AppService
+from voxcube.server.features.dialogs import rest as dialogs_rest
+from voxcube.server.features.dialogs.service import DialogService
+from voxcube.server.features.history import rest as history_rest
+from voxcube.server.features.history.service import HistoryService
+from voxcube.server.features.sessions import rest as sessions_rest
+from voxcube.server.features.sessions.service import SessionService
+from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.service import UserService
+from voxcube.server.rest.app import create_app
+from voxcube.server.storage import apps, receipts
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Database, Unreachable
+from voxcube.server.storage.dialogs import DialogStore
+from voxcube.server.storage.history import HistoryStore
+from voxcube.server.storage.messages import Send, apply_batch
+from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.receipts import Mark
+from voxcube.server.storage.tokens import TokenStore
+from voxcube.server.storage.users import UserStore
+from voxcube.server.storage.writer import Writer
+
+PASSWORD = "correct horse"
+
+
+class World:
+    """Everything between a request and the database."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self.database = database
+        self.writer = writer
+        self.clock = ManualClock()
+        self.ids = Ids(self.clock)
+        self.cache = Cache(database)
+        self.passwords = Passwords(clock=self.clock, time_cost=1, memory_cost=8)
+        self.apps = AppService(writer, self.clock)
+        self.user_store, self.token_store = UserStore(database), TokenStore(database)
+        self.dialog_store = DialogStore(database)
+        self.users = UserService(
+            users=self.user_store,
+            passwords=self.passwords,
+            transactions=writer,
+            clock=self.clock,
+            cache=self.cache,
+        )
+        self.sessions = SessionService(
+            cache=self.cache,
+            users=self.user_store,
+            tokens=self.token_store,
+            accounts=self.users,
+            passwords=self.passwords,
+            transactions=writer,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.dialogs = DialogService(
+            dialogs=self.dialog_store,
+            users=self.users,
+            cache=self.cache,
+            transactions=writer,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        self.history = HistoryService(
+            dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
+        )
+        routes = [
+            *sessions_rest.routes(self.sessions),
+            *users_rest.routes(self.users),
+            *dialogs_rest.routes(self.dialogs, "chat.example.org"),
+            *history_rest.routes(self.history),
+        ]
+        self.http = create_app(routes, sessions=self.sessions, unavailable=(Unreachable,))
+        self.app: App
+        self.other: App
+
+    async def user(self, login: str, app: App | None = None, **fields: Any) -> User:
+        return await self.users.create(app or self.app, {"login": login, **fields}, PASSWORD)
+
+    async def setting(self, **settings: Any) -> None:
+        """Changes settings of the first application."""
+        self.app = dataclasses.replace(self.app, settings=AppSettings(**settings))
+        await self.writer.run(lambda tx: apps.set_settings(tx, self.app.id, self.app.settings))
+        self.cache.clear()
+
+    def client(self, token: str = "") -> httpx.AsyncClient:
+        headers = {"CB-Token": token} if token else {}
+        transport = httpx.ASGITransport(self.http, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
+
+    async def login(self, user: User, app: App | None = None) -> httpx.AsyncClient:
+        """A client with a session of ``user``."""
+        app = app or self.app
+        answer = await self.client().post(
+            "/session",
+            json={
+                "application_id": app.id,
+                "auth_key": app.auth_key,
+                "user": {"login": user.login, "password": PASSWORD},
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        return self.client(answer.json()["session"]["token"])
+
+    async def app_client(self, app: App | None = None) -> httpx.AsyncClient:
+        """A client with an application session."""
+        app = app or self.app
+        answer = await self.client().post("/session", json={"application_id": app.id, "auth_key": app.auth_key})
+        return self.client(answer.json()["session"]["token"])
+
+    async def send(self, dialog_id: str, sender: User, body: str = "hello", **other: Any) -> Send:
+        """Stores a message, as the messages service does."""
+        done: asyncio.Future[Send] = asyncio.get_running_loop().create_future()
+        properties, attachments = other.pop("properties", None), other.pop("attachments", None)
+        values: dict[str, Any] = {
+            "message_id": self.ids.object_id(),
+            "recipient_id": 0,
+            "extras": None,
+            "date_sent": self.clock.now(),
+            "created_at": self.clock.now_ms(),
+            "properties": None if properties is None else json.dumps(properties),
+            "attachments": None if attachments is None else json.dumps(attachments),
+            "show_again": True,
+            **other,
+        }
+        send = Send(
+            app_id=sender.app_id, dialog_id=dialog_id, sender_id=sender.id, body=body, done=done.set_result, **values
+        )
+        self.writer.put(send, dialog_id)
+        await done
+        assert send.error is None
+        return send
+
+    async def mark(self, dialog_id: str, user: User, message_id: str, kind: int = receipts.READ) -> None:
+        """A marker of ``user``, as from the chat."""
+        done: asyncio.Future[Mark] = asyncio.get_running_loop().create_future()
+        mark = Mark(app_id=user.app_id, user_id=user.id, kind=kind, message_id=message_id, done=done.set_result)
+        self.writer.put(mark, dialog_id)
+        await done
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[World]:
+    """A world on the database at ``url``."""
+    database = await open_database(url)
+    writer = Writer(database, apply_batch)
+    writer.start()
+    world = World(database, writer)
+    world.app = await world.apps.create("First")
+    world.other = await world.apps.create("Other")
+    try:
+        yield world
+    finally:
+        world.passwords.close()
+        await writer.close()
+        await database.close()
