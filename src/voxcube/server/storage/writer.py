@@ -99,7 +99,6 @@ class Writer:
         self._room: asyncio.Event = asyncio.Event()
         self._room.set()
         self._closing = False
-        self._idle_waiters: list[tuple[_Lane, asyncio.Future[None]]] = []
 
     def start(self) -> None:
         for lane in self._lanes:
@@ -166,6 +165,11 @@ class Writer:
 
             last.done = done
             await future
+
+    async def idle(self) -> None:
+        """Waits until nothing is queued or being committed."""
+        while any(lane.changes or lane.jobs or lane.committing for lane in self._lanes):
+            await asyncio.sleep(0.005)  # noqa: ASYNC110 - only at the end, where a few milliseconds do not matter
 
     async def close(self) -> None:
         """Commits what was queued, then ends."""

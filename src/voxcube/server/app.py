@@ -1,0 +1,268 @@
+"""The only wiring: configuration → database, stores, services, doors; and the order of starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from voxcube.server import tls
+from voxcube.server.c2s.dispatch import Dispatch
+from voxcube.server.c2s.server import XmppServer
+from voxcube.server.c2s.session import Hub, Outboxes, Session
+from voxcube.server.cluster.bus import Bus
+from voxcube.server.cluster.local import LocalBus
+from voxcube.server.config import Config
+from voxcube.server.core.clock import Clock, SystemClock
+from voxcube.server.core.errors import Unavailable
+from voxcube.server.core.ids import Ids
+from voxcube.server.delivery.handed import Handed
+from voxcube.server.delivery.router import Router
+from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.features.carbons import xmpp as carbons
+from voxcube.server.features.dialogs import rest as dialogs_rest
+from voxcube.server.features.dialogs.service import DialogService
+from voxcube.server.features.disco import xmpp as disco
+from voxcube.server.features.history import rest as history_rest
+from voxcube.server.features.history.service import HistoryService
+from voxcube.server.features.messages import xmpp as messages
+from voxcube.server.features.messages.encode import MessageEncoder
+from voxcube.server.features.messages.late import LateDelivery
+from voxcube.server.features.messages.queue import MessageQueue
+from voxcube.server.features.messages.service import MessageService
+from voxcube.server.features.ping import xmpp as ping
+from voxcube.server.features.presence import xmpp as presence
+from voxcube.server.features.presence.service import RENEW_SECONDS, OnlineTable
+from voxcube.server.features.receipts import xmpp as receipts
+from voxcube.server.features.rooms import xmpp as rooms
+from voxcube.server.features.rooms.service import RoomService
+from voxcube.server.features.roster import xmpp as roster
+from voxcube.server.features.sessions import rest as sessions_rest
+from voxcube.server.features.sessions.service import SessionService
+from voxcube.server.features.typing import xmpp as typing
+from voxcube.server.features.typing.service import TypingService
+from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.service import UserService
+from voxcube.server.jobs import Jobs
+from voxcube.server.rest.app import create_app
+from voxcube.server.rest.http import HttpServer
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Database, DatabaseError
+from voxcube.server.storage.dialogs import DialogStore
+from voxcube.server.storage.history import HistoryStore
+from voxcube.server.storage.late import LateStore
+from voxcube.server.storage.messages import apply_batch
+from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.tokens import TokenStore
+from voxcube.server.storage.users import UserStore
+from voxcube.server.storage.writer import Writer
+
+log = logging.getLogger(__name__)
+
+HANDED_SECONDS = 1.0  # how far `handed` in the database may lag
+ASK_SECONDS = 1.0  # after which a quiet session is asked what it has got
+GENERATION_SECONDS = 1.0
+PRESENCE_SECONDS = 0.5
+CLEAN_SECONDS = 30.0
+BATCH_SECONDS = 5.0  # how long a stop waits for what is being committed
+
+
+class App:
+    """A node. `async with App(config) as app:` opens the doors, and closes them in good order."""
+
+    def __init__(self, config: Config, *, bus: Bus | None = None, clock: Clock | None = None) -> None:
+        """`bus` carries words to other nodes; none by default. Nothing is opened yet."""
+        self.config = config
+        self.doors: dict[str, tuple[str, int]] = {}
+        self._bus = bus or LocalBus()
+        self._clock = clock or SystemClock()
+        self._ids = Ids(self._clock)
+        self._stack = contextlib.AsyncExitStack()
+        self.database: Database
+        self.writer: Writer
+        self.router: Router
+        self.hub: Hub
+
+    async def __aenter__(self) -> App:
+        """Raises ConfigError, OSError (a port is taken), DatabaseError (away, or newer than this program)."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        config, clock, ids, stack = self.config, self._clock, self._ids, self._stack
+
+        # Storage. What is opened first is closed last.
+        database = self.database = await open_database(config.database_url)
+        stack.push_async_callback(database.close)
+        writer = self.writer = Writer(database, apply_batch)
+        writer.start()
+        stack.push_async_callback(writer.close)
+        cache = Cache(database)
+        queue = MessageQueue(writer)
+
+        # Accounts and dialogs.
+        users, tokens, dialogs = UserStore(database), TokenStore(database), DialogStore(database)
+        passwords = Passwords(clock=clock)
+        stack.callback(passwords.close)
+        accounts = UserService(users=users, passwords=passwords, transactions=writer, clock=clock, cache=cache)
+        sessions = SessionService(
+            cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
+            transactions=writer, clock=clock, ids=ids,
+        )  # fmt: skip
+        dialog_service = DialogService(
+            dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids
+        )
+        history = HistoryService(dialogs=dialog_service, store=dialogs, history=HistoryStore(database), writer=writer)
+
+        # Delivery.
+        connected = Sessions()
+        handed = Handed(queue.hand_over)
+        late = LateDelivery(LateStore(database), connected, handed, clock, config.domain)
+        stack.push_async_callback(late.close)
+        router = self.router = Router(
+            connected,
+            self._bus,
+            members=cache.peek_dialog,
+            load_members=cache.dialog,
+            recover=late.recover,
+            groups_of=cache.groups_of,
+            forgotten=cache.drop,
+            forget_all=cache.clear,
+        )
+        stack.push_async_callback(router.close)
+        cache.on_forget = router.tell_forgotten
+        await self._bus.start(router)
+        stack.push_async_callback(self._bus.close)
+        online = OnlineTable(connected, writer, clock, config.node_name)
+        connected.on_change = online.changed
+
+        # Features.
+        async def private_between(app_id: int, a: int, b: int) -> str:
+            dialog = await dialog_service.private_between(app_id, a, b, create=True)
+            if dialog is None:
+                raise Unavailable
+            return dialog.id
+
+        message_service = MessageService(
+            facts=cache,
+            store=queue,
+            encoder=MessageEncoder(router, config.domain, late.redeliver),
+            private_between=private_between,
+            clock=clock,
+        )
+        typing_relay = typing.Typing(TypingService(cache), router, config.domain)
+        markers = receipts.Receipts(queue.mark, router, config.domain)
+        stanzas = messages.MessageStanzas(
+            config.domain, message_service, ids, typing=typing_relay.relay, marker=markers.marker
+        )
+        presences = presence.Presence(router, late.catch_up)
+        joined = rooms.Rooms(RoomService(cache), router, config.domain)
+        features = [
+            ping.feature(),
+            carbons.feature(),
+            roster.feature(),
+            presence.feature(presences),
+            rooms.feature(joined),
+            messages.feature(stanzas),
+            typing.feature(),
+            receipts.feature(),
+        ]
+        features.append(disco.feature(features))
+
+        # The XMPP door.
+        def gone(session: Session) -> None:
+            joined.gone(session)
+            presences.gone(session)
+            late.left(session)
+            if session.user_id and not connected.of(session.user_id):
+                router.user_went(session.user_id)
+
+        hub = self.hub = Hub(
+            domain=config.domain,
+            aliases=frozenset({"localhost", "127.0.0.1", "::1", "[::1]", config.domain}),
+            dispatch=Dispatch(config.domain, features),
+            sessions=connected,
+            handed=handed,
+            outboxes=Outboxes(),
+            pressure=writer,
+            authenticate=sessions.check_credentials,
+            gone=gone,
+            ids=ids,
+        )
+        xmpp = XmppServer(hub)
+
+        # What happens by itself.
+        jobs = Jobs(writer, clock, config.node_name)
+        stack.push_async_callback(jobs.close)
+        await online.start()
+
+        async def flush_handed() -> None:
+            handed.flush()
+
+        async def ask_quiet() -> None:
+            for session in list(hub.connected):
+                session.ask()
+
+        jobs.every(HANDED_SECONDS, flush_handed)
+        jobs.every(ASK_SECONDS, ask_quiet)
+        jobs.every(GENERATION_SECONDS, cache.follow_generation)
+        jobs.every(PRESENCE_SECONDS, online.flush)
+        jobs.every(RENEW_SECONDS, online.renew)
+        jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
+
+        # The end, in this order: no new work, what is under way, a word to everybody, what was kept in memory.
+        async def finish() -> None:
+            xmpp.stop_reading()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(writer.idle(), BATCH_SECONDS)
+            await xmpp.shut_down()
+            handed.flush()
+            with contextlib.suppress(DatabaseError, Unavailable):
+                await online.stop()
+
+        stack.push_async_callback(finish)
+        stack.callback(xmpp.stop_listening)
+
+        async def health() -> dict[str, object]:
+            await cache.follow_generation()  # raises when the database is away
+            return {"status": "ok", "node": config.node_name, "sessions": len(hub.connected)}
+
+        http = create_app(
+            [
+                *sessions_rest.routes(sessions),
+                *users_rest.routes(accounts),
+                *dialogs_rest.routes(dialog_service, config.domain),
+                *history_rest.routes(history),
+            ],
+            sessions=sessions,
+            health=health,
+            unavailable=(DatabaseError,),
+        )
+        await self._open_doors(xmpp, http)
+
+    async def _open_doors(self, xmpp: XmppServer, http: Any) -> None:
+        config = self.config
+        ports = config.ports
+        secure = None
+        if {"https", "xmpps", "wss"} & ports.keys():
+            secure = tls.server_context(tls.certificate(config))
+        for door, port in ports.items():
+            context = secure if door in ("https", "xmpps", "wss") else None
+            if door in ("http", "https"):
+                server = HttpServer(http, context)
+                await server.open(config.host, port)
+                self._stack.push_async_callback(server.close)
+            elif door in ("xmpp", "xmpps"):
+                await xmpp.listen_tcp(config.host, port, context)
+            else:
+                await xmpp.listen_websocket(config.host, port, context)
+            self.doors[door] = (config.host, port)

@@ -1,0 +1,163 @@
+"""Finds the handler of a stanza in tables made from the features, and makes every reply and error reply."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from voxcube.server.c2s.errors import condition_of, is_outage
+from voxcube.server.c2s.feature import Feature, IqHandler, MessageHandler, PresenceHandler
+from voxcube.server.core.errors import DomainError
+from voxcube.xmpp.sm import Ticket
+from voxcube.xmpp.stanza import error_reply, iq_result
+from voxcube.xmpp.xml import Element, serialize
+
+if TYPE_CHECKING:
+    from voxcube.server.c2s.session import Session
+
+log = logging.getLogger(__name__)
+
+# Never answered, RFC 6120 §8.1 and §8.3.1.
+_SILENT = frozenset({"error", "result"})
+
+
+class Dispatch:
+    """The tables of all features."""
+
+    def __init__(self, domain: str, features: Iterable[Feature]) -> None:
+        self._domain = domain
+        self._room_suffix = f"@muc.{domain}"
+        self._iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._messages: dict[str, MessageHandler] = {}
+        self._presence: dict[str, PresenceHandler] = {}
+        self._room_presence: dict[str, PresenceHandler] = {}
+        for feature in features:
+            tables: tuple[tuple[dict[Any, Any], Mapping[Any, Any]], ...] = (
+                (self._iq, feature.iq),
+                (self._messages, feature.messages),
+                (self._presence, feature.presence),
+                (self._room_presence, feature.room_presence),
+            )
+            for table, rows in tables:
+                for key, handler in rows.items():
+                    if key in table:
+                        raise ValueError(f"two features handle {key}, one of them {feature.name}")
+                    table[key] = handler
+
+    def message(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[Any] | None:
+        """Handles a message; an awaitable must be finished before the session's next stanza."""
+        kind = stanza.attrs.get("type", "normal")
+        handler = self._messages.get(kind)
+        if handler is None:
+            if kind != "error":
+                self._refuse(session, stanza, "service-unavailable", None)
+            session.handled(ticket)
+            return None
+        try:
+            result = handler(session, stanza, ticket)
+        except Exception as error:
+            self.failed(session, stanza, ticket, error)
+            return None
+        if result is None:
+            session.handled(ticket)
+            return None
+        if isinstance(result, Awaitable):
+            return self._finish_message(session, stanza, ticket, result)
+        return None
+
+    async def _finish_message(
+        self, session: Session, stanza: Element, ticket: Ticket | None, result: Awaitable[Any]
+    ) -> None:
+        try:
+            if await result is None:
+                session.handled(ticket)
+        except Exception as error:
+            self.failed(session, stanza, ticket, error)
+
+    def iq(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
+        """Handles an iq; every get or set is answered (Flutter waits 60 s for it, realtime §3)."""
+        kind = stanza.attrs.get("type", "")
+        if kind in _SILENT:
+            session.handled(ticket)
+            return None
+        children = [child for child in stanza.children if isinstance(child, Element)]
+        if kind not in ("get", "set") or len(children) != 1 or not stanza.attrs.get("id"):
+            self._refuse(session, stanza, "bad-request", None)
+            session.handled(ticket)
+            return None
+        child = children[0]
+        handler = self._iq.get((kind, child.xmlns, child.name))
+        to = stanza.attrs.get("to")
+        if handler is None or (to and not self._is_ours(session, to)):
+            self._refuse(session, stanza, "service-unavailable", None)
+            session.handled(ticket)
+            return None
+        try:
+            answer = handler(session, stanza)
+        except Exception as error:
+            self.failed(session, stanza, ticket, error)
+            return None
+        if isinstance(answer, Awaitable):
+            return self._finish_iq(session, stanza, ticket, answer)
+        self._answer(session, stanza, answer)
+        session.handled(ticket)
+        return None
+
+    async def _finish_iq(
+        self, session: Session, stanza: Element, ticket: Ticket | None, answer: Awaitable[Element | None]
+    ) -> None:
+        try:
+            self._answer(session, stanza, await answer)
+        except Exception as error:
+            self.failed(session, stanza, ticket, error)
+        else:
+            session.handled(ticket)
+
+    def presence(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
+        """Handles a presence to the server or to a room; other addresses and types are passed over in silence."""
+        kind = stanza.attrs.get("type", "")
+        to = stanza.attrs.get("to")
+        if not to or to == self._domain:
+            handler = self._presence.get(kind)
+        else:
+            room = to.partition("/")[0].lower()
+            handler = self._room_presence.get(kind) if room.endswith(self._room_suffix) else None
+        if handler is None:
+            session.handled(ticket)
+            return None
+        try:
+            result = handler(session, stanza)
+        except Exception as error:
+            self.failed(session, stanza, ticket, error)
+            return None
+        if isinstance(result, Awaitable):
+            return self._finish_message(session, stanza, ticket, result)
+        session.handled(ticket)
+        return None
+
+    def failed(self, session: Session, stanza: Element, ticket: Ticket | None, error: Exception) -> None:
+        """Answers a stanza that was refused, and counts it; an outage ends the stream and counts nothing."""
+        if is_outage(error):
+            log.warning("a stanza could not be handled: %s", type(error).__name__)
+            session.refused(ticket)
+        elif isinstance(error, DomainError):
+            self._refuse(session, stanza, condition_of(error), error.text)
+            session.handled(ticket)
+        else:
+            log.error("a stanza handler failed", exc_info=error)
+            self._refuse(session, stanza, "internal-server-error", None)
+            session.handled(ticket)
+
+    def _is_ours(self, session: Session, to: str) -> bool:
+        return to == self._domain or to.partition("/")[0].lower() == session.bare or to in session.hub.aliases
+
+    def _answer(self, session: Session, stanza: Element, payload: Element | None) -> None:
+        children = () if payload is None else (payload,)
+        session.send(serialize(iq_result(stanza, *children, from_=self._domain)))
+
+    def _refuse(self, session: Session, stanza: Element, condition: str, text: str | None) -> None:
+        if stanza.attrs.get("type") in _SILENT:
+            return
+        from_ = stanza.attrs.get("to") or self._domain
+        session.send(serialize(error_reply(stanza, condition, text, from_=from_)))

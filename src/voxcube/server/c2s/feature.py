@@ -1,0 +1,43 @@
+"""What a chat feature offers to the XMPP door, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from voxcube.xmpp.sm import Ticket
+from voxcube.xmpp.xml import Element
+
+if TYPE_CHECKING:
+    from voxcube.server.c2s.session import Session
+
+
+class _Later:
+    """The handler will call `session.handled(ticket)` (or `session.refused`) itself."""
+
+
+LATER: Final = _Later()
+
+IqAnswer: TypeAlias = Element | None
+# Returns the payload of the result (None = empty result), or raises a DomainError.
+IqHandler: TypeAlias = "Callable[[Session, Element], IqAnswer | Awaitable[IqAnswer]]"
+# The ticket is None where the session has no stream management. Returns LATER when the stanza is not handled yet.
+MessageHandler: TypeAlias = "Callable[[Session, Element, Ticket | None], _Later | None | Awaitable[_Later | None]]"
+PresenceHandler: TypeAlias = "Callable[[Session, Element], None | Awaitable[None]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature's name, the namespaces it advertises, and its handlers.
+
+    `iq` by (type, namespace, element name) for requests to the server or the own account; `messages` by message type;
+    `presence` by presence type ("" = available) for presence without an address, `room_presence` for that to a room.
+    """
+
+    name: str
+    disco: tuple[str, ...] = ()
+    iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
+    messages: Mapping[str, MessageHandler] = field(default_factory=dict)
+    presence: Mapping[str, PresenceHandler] = field(default_factory=dict)
+    room_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)

@@ -1,0 +1,92 @@
+"""Opens the XMPP doors and makes a session for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Collection
+
+from voxcube.server.c2s import websocket
+from voxcube.server.c2s.session import Hub, Session, Wire
+from voxcube.server.c2s.tcp import TcpConnection
+from voxcube.xmpp.framing import TcpFraming, WebSocketFraming
+from voxcube.xmpp.server import ServerStream
+
+BACKLOG = 4096  # a whole crowd reconnects after a restart
+
+
+class XmppServer:
+    """The doors of one node."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._servers: list[asyncio.Server] = []
+
+    async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Opens a TCP door. Raises OSError when the port is taken."""
+        loop = asyncio.get_running_loop()
+        secure = tls is not None
+        self._servers.append(
+            await loop.create_server(
+                lambda: TcpConnection(lambda wire, peer, _: self._session(wire, peer, secure, websocket=False)),
+                host,
+                port,
+                ssl=tls,
+                backlog=BACKLOG,
+            )
+        )
+
+    async def listen_websocket(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Opens a WebSocket door. Raises OSError when the port is taken."""
+        secure = tls is not None
+        self._servers.append(
+            await websocket.listen(
+                lambda wire, peer, _: self._session(wire, peer, secure, websocket=True), host, port, tls
+            )
+        )
+
+    def _session(self, wire: Wire, peer: str, secure: bool, *, websocket: bool) -> Session:
+        stream = ServerStream(
+            WebSocketFraming() if websocket else TcpFraming(),
+            domain=self._hub.domain,
+            aliases=self._hub.aliases,
+            # Passwords travel only where nobody can read them (design §2).
+            offer_plain=secure or is_loopback(peer),
+            new_id=self._hub.ids.object_id,
+        )
+        return Session(self._hub, stream, wire, websocket=websocket)
+
+    def stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    def stop_reading(self) -> None:
+        """What was not read yet is not acknowledged, and will be sent again elsewhere."""
+        for session in list(self._hub.connected):
+            session.stop_reading()
+
+    async def shut_down(self, seconds: float = 5.0) -> None:
+        """Tells every session that the server stops, and waits until they are gone (RFC 6120 §4.9.3.20)."""
+        for session in list(self._hub.connected):
+            session.fail("system-shutdown")
+        await gone(self._hub.connected, seconds)
+        for session in list(self._hub.connected):
+            session.abort()
+        await gone(self._hub.connected, seconds)
+
+
+async def gone(sessions: Collection[object], seconds: float) -> None:
+    """Waits until there are no sessions, at most `seconds`."""
+    for _ in range(int(seconds * 50)):
+        if not sessions:
+            return
+        await asyncio.sleep(0.02)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the peer is on this machine."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,433 @@
+"""One connection: its stream, its user, its stream management and its outbox.
+
+Everything here runs on the event loop. Stanzas are handled one after the other; a handler that must wait (a fact that
+is not in memory) makes the stanzas behind it wait, and the socket is not read meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from xml.sax.saxutils import escape
+
+from voxcube.server.c2s.dispatch import Dispatch
+from voxcube.server.core.ids import Ids
+from voxcube.server.delivery.handed import Handed
+from voxcube.server.delivery.sessions import Sessions
+from voxcube.xmpp import sm
+from voxcube.xmpp.errors import RemoteProtocolError
+from voxcube.xmpp.framing import ws_frame
+from voxcube.xmpp.jid import parse_user_local, user_jid
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream
+from voxcube.xmpp.sm import InboundAcks, OutboundQueue, Ticket
+from voxcube.xmpp.xml import Element, serialize
+
+log = logging.getLogger(__name__)
+
+AUTH_SECONDS = 30.0  # to the first <auth/>
+FAILED_SECONDS = 60.0  # after a failed one: JS re-dials for ever when the server closes first (realtime §2.3)
+OUTBOX_LIMIT = 4 * 1024 * 1024  # bytes a slow reader may leave unread beyond what its socket takes
+INBOX_LIMIT = 64  # stanzas that wait behind one before the socket is not read any more
+ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
+MAX_RESOURCE = 256  # characters
+
+_R = b'<r xmlns="urn:xmpp:sm:3"/>'
+
+
+class Wire(Protocol):
+    """What a session needs of its socket."""
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class Outboxes:
+    """Writes what the sessions have gathered once per turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._filled: list[Session] = []
+        self._loop = asyncio.get_running_loop()
+
+    def filled(self, session: Session) -> None:
+        if not self._filled:
+            self._loop.call_soon(self._flush)
+        self._filled.append(session)
+
+    def _flush(self) -> None:
+        sessions, self._filled = self._filled, []
+        for session in sessions:
+            session.flush()
+
+
+class Room(Protocol):
+    """The writer's back-pressure."""
+
+    @property
+    def full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Hub:
+    """What all sessions of a node share."""
+
+    domain: str
+    aliases: frozenset[str]
+    dispatch: Dispatch
+    sessions: Sessions
+    handed: Handed
+    outboxes: Outboxes
+    pressure: Room
+    authenticate: Callable[[int, int, str], Awaitable[bool]]  # application, user, password
+    gone: Callable[[Session], None]  # the session has ended
+    ids: Ids
+    auth_seconds: float = AUTH_SECONDS
+    failed_seconds: float = FAILED_SECONDS
+    outbox_limit: int = OUTBOX_LIMIT
+    bound: dict[str, Session] = field(default_factory=dict)
+    connected: set[Session] = field(default_factory=set)
+
+
+class Session:
+    """A client's connection; `delivery.sessions.Target` once it is available."""
+
+    __slots__ = (
+        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
+        *("_task", "_timer", "_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "ended"),
+        *("full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "user_id"),
+    )
+
+    def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, websocket: bool) -> None:
+        self.hub = hub
+        self.stream = stream
+        self._wire = wire
+        self._websocket = websocket
+        self.app_id = self.user_id = 0
+        self.bare = self.full = ""
+        self.address = b""
+        self.available = self.carbons = self.js = self.roster = self.ended = False
+        self.presence: Element | None = None
+        self.rooms: set[str] = set()  # dialogs whose room was joined
+        self.pending: dict[str, Any] = {}  # dialog → last message of this session to it that is not committed
+        self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
+        self._acks: InboundAcks | None = None
+        self._sent: OutboundQueue[tuple[str, int] | None] | None = None
+        self._asked = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._handing: list[tuple[str, int]] = []
+        self._paused = False
+        self._reading = True
+        self._busy = False
+        self._inbox: deque[Any] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
+            hub.auth_seconds, self._too_late
+        )
+        hub.connected.add(self)
+
+    # -- bytes in --------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes (one frame's payload on a WebSocket) have come."""
+        events = self.stream.receive(data)
+        if self._busy:
+            self._inbox.extend(events)
+            if len(self._inbox) > INBOX_LIMIT:
+                self._read(False)
+        else:
+            for index, event in enumerate(events):
+                self._handle(event)
+                if self._busy or self._inbox:
+                    self._inbox.extend(events[index + 1 :])
+                    self._drain()
+                    break
+        self.write_stream()
+
+    def _drain(self) -> None:
+        while self._inbox and not self._busy and not self.ended:
+            self._handle(self._inbox.popleft())
+
+    def _handle(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Element:
+            self._stanza(event)
+        elif kind is AuthRequest:
+            self._wait(self._authenticate(event))
+        elif kind is BindRequest:
+            self._bind(event)
+        elif kind is Closed:
+            self._close_wire()
+
+    def _wait(self, work: Awaitable[None]) -> None:
+        """Runs `work` before the next event is handled."""
+        self._busy = True
+        self._task = asyncio.ensure_future(self._work(work))
+
+    async def _work(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+            self._busy = False
+            self._drain()
+            self.write_stream()
+            if not self._busy:  # else a new wait has begun, whose task goes on with what is left
+                self._read(True)
+        except Exception:
+            log.exception("a session failed")
+            self.stream.fail("internal-server-error")
+            self.write_stream()
+            self._close_wire()
+
+    def _read(self, on: bool) -> None:
+        if on is not self._reading and not self.ended:
+            self._reading = on
+            if on:
+                self._wire.resume_reading()
+            else:
+                self._wire.pause_reading()
+
+    # -- login -----------------------------------------------------------------------------------------------------
+
+    async def _authenticate(self, request: AuthRequest) -> None:
+        who = parse_user_local(request.username)
+        if who is not None and await self.hub.authenticate(who[1], who[0], request.password):
+            self.user_id, self.app_id = who
+            self._set_timer(self.hub.auth_seconds)  # to bind
+            self._follow(self.stream.auth_success())
+        else:
+            self._set_timer(self.hub.failed_seconds)
+            self._follow(self.stream.auth_failure())
+
+    def _follow(self, events: list[Event]) -> None:
+        """What the client sent without waiting for an answer comes before all that arrived later."""
+        self._inbox.extendleft(reversed(events))
+
+    def _bind(self, request: BindRequest) -> None:
+        resource = (request.resource or "").strip()
+        if len(resource) > MAX_RESOURCE or not resource.isprintable():
+            self._follow(self.stream.bind_error("bad-request"))
+            return
+        if not resource:
+            # Long, random and with letters: JS drops messages whose `from` contains its own resource (quirks A11).
+            resource = f"srv-{self.hub.ids.object_id()}-{self.hub.ids.token()[:8]}"
+        self.bare = user_jid(self.user_id, self.app_id, self.hub.domain)
+        self.full = f"{self.bare}/{resource}"
+        self.address = escape(self.full, {'"': "&quot;"}).encode()
+        older = self.hub.bound.get(self.full)
+        if older is not None:
+            older.fail("conflict")
+        self.hub.bound[self.full] = self
+        self._set_timer(None)
+        self._follow(self.stream.bind(self.full))
+
+    def _set_timer(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self.fail("connection-timeout")
+
+    # -- stanzas ---------------------------------------------------------------------------------------------------
+
+    def _stanza(self, stanza: Element) -> None:
+        name = stanza.name
+        if name == "message":
+            stanza.attrs["from"] = self.full  # whatever the client claims (realtime §6)
+            ticket = None if self._acks is None else self._acks.received(not self.js or has_content(stanza))
+            work = self.hub.dispatch.message(self, stanza, ticket)
+        elif name == "iq":
+            stanza.attrs["from"] = self.full
+            if not self.js and stanza.attrs.get("id", "").endswith(":enableCarbons"):
+                self.js = True  # realtime §2.5
+            ticket = None if self._acks is None else self._acks.received(not self.js)
+            work = self.hub.dispatch.iq(self, stanza, ticket)
+        elif name == "presence":
+            stanza.attrs["from"] = self.full
+            ticket = None if self._acks is None else self._acks.received(not self.js)
+            work = self.hub.dispatch.presence(self, stanza, ticket)
+        else:
+            self._manage(stanza)
+            return
+        if work is not None:
+            self._wait(work)
+        elif self.hub.pressure.full:
+            self._wait(self.hub.pressure.room())
+
+    def handled(self, ticket: Ticket | None) -> None:
+        """A stanza is handled, durably where it is stored: it may be counted (realtime §5)."""
+        if ticket is not None and self._acks is not None:
+            for h in self._acks.done(ticket):
+                self.send_raw(b'<a xmlns="urn:xmpp:sm:3" h="%d"/>' % h)
+
+    def refused(self, ticket: Ticket | None) -> None:
+        """A stanza could not be handled because the server cannot work: it is never counted, the stream ends."""
+        if ticket is not None and self._acks is not None:
+            self._acks.failed(ticket)
+        self.fail("internal-server-error")
+
+    def _manage(self, element: Element) -> None:
+        """Stream management (XEP-0198); the stream lets no other elements through."""
+        name = element.name
+        if name == "r":
+            if self._acks is not None:
+                for h in self._acks.request():
+                    self.send_raw(b'<a xmlns="urn:xmpp:sm:3" h="%d"/>' % h)
+        elif name == "a":
+            self._acknowledged(element)
+        elif name == "enable":
+            if self._acks is not None or not self.full:
+                self.send_raw(serialize(sm.failed("unexpected-request")))
+                return
+            self._acks = InboundAcks()
+            self._sent = OutboundQueue()
+            self.send_raw(serialize(sm.enabled()))
+        elif name == "resume":  # nothing is kept beyond a connection yet, the client binds anew (XEP-0198 §5)
+            self.send_raw(serialize(sm.failed("item-not-found")))
+
+    def _acknowledged(self, element: Element) -> None:
+        if self._sent is None:
+            return
+        try:
+            settled = self._sent.acked(sm.read_h(element))
+        except RemoteProtocolError as error:
+            self.fail(error.condition, error.text)
+            return
+        self._asked = False
+        for item in settled:
+            if item is not None:
+                self.hub.handed.note(item[0], self.user_id, item[1])
+
+    # -- bytes out -------------------------------------------------------------------------------------------------
+
+    def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
+        """Writes a stanza addressed to this session (`delivery.sessions.Target`)."""
+        if self.held is not None and seq:
+            self.held.append((head, tail, dialog_id, seq))
+            return
+        data = head + self.address + tail
+        self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
+        if self._sent is not None:
+            if self._sent.sent((dialog_id, seq) if seq else None) >= ASK_EVERY:
+                self.ask()
+        elif seq:
+            self._handing.append((dialog_id, seq))
+
+    def send(self, stanza: bytes) -> None:
+        """Writes a stanza that is complete already (a reply)."""
+        self.send_raw(stanza)
+        if self._sent is not None and self._sent.sent(None) >= ASK_EVERY:
+            self.ask()
+
+    def ask(self) -> None:
+        """Asks for an acknowledgement, unless one is asked for or nothing is open."""
+        if self._sent is not None and not self._asked and len(self._sent):
+            self._asked = True
+            self.send_raw(_R)
+
+    def send_raw(self, data: bytes, *, framed: bool = False) -> None:
+        """Puts bytes into the outbox; they are written at the end of this turn of the event loop."""
+        if self._websocket and not framed:
+            data = ws_frame(data)
+        if not self._out:
+            self.hub.outboxes.filled(self)
+        self._out.append(data)
+        if self._paused:
+            self._out_bytes += len(data)
+            if self._out_bytes > self.hub.outbox_limit and not self.ended:
+                # A reader too slow: what it misses comes to it from storage when it is back.
+                log.info("a slow reader is disconnected")
+                self._wire.abort()
+
+    def write_stream(self) -> None:
+        """Moves what the stream machine has queued into the outbox."""
+        data = self.stream.data_to_send()
+        if data:
+            self.send_raw(data, framed=True)
+
+    def flush(self) -> None:
+        """Writes the outbox, unless the socket is full."""
+        if self._paused or self.ended or not self._out:
+            return
+        out = self._out
+        self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+        self._out = []
+        self._out_bytes = 0
+        if self._handing:
+            note, user_id = self.hub.handed.note, self.user_id
+            for dialog_id, seq in self._handing:
+                note(dialog_id, user_id, seq)
+            self._handing.clear()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._out_bytes = 0
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.flush()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def fail(self, condition: str, text: str = "") -> None:
+        """Ends the connection with a stream error (RFC 6120 §4.9)."""
+        if not self.ended:
+            self.stream.fail(condition, text)
+            self.write_stream()
+            self._close_wire()
+
+    def close(self) -> None:
+        """Ends the connection in good order."""
+        if not self.ended:
+            self.stream.close()
+            self.write_stream()
+            self._close_wire()
+
+    def _close_wire(self) -> None:
+        self.flush()
+        self._wire.close()
+
+    def stop_reading(self) -> None:
+        """The server is about to stop."""
+        self._read(False)
+
+    def abort(self) -> None:
+        """Ends the connection without another word."""
+        self._wire.abort()
+
+    def unacknowledged(self) -> bool:
+        """Whether 1-1 messages were written to this session that it has not acknowledged."""
+        return self._sent is not None and any(item is not None for item in self._sent.unacked())
+
+    def lost(self) -> None:
+        """The socket is gone; called once."""
+        if self.ended:
+            return
+        self.ended = True
+        self._set_timer(None)
+        if self._task is not None:
+            self._task.cancel()
+        self.hub.connected.discard(self)
+        if self.hub.bound.get(self.full) is self:
+            del self.hub.bound[self.full]
+        self._inbox.clear()
+        self.hub.gone(self)
+
+
+def has_content(stanza: Element) -> bool:
+    """Whether a message is one that JS counts: chat or groupchat, with body or attachment (realtime §5)."""
+    if stanza.attrs.get("type") not in ("chat", "groupchat"):
+        return False
+    extra = stanza.find("extraParams")
+    return stanza.find("body") is not None or (extra is not None and extra.find("attachment") is not None)

@@ -1,0 +1,1 @@
+"""Delivery: who is connected to this node, and to whom a stanza goes."""

@@ -1,0 +1,1 @@
+"""Carbons: what one session of a user sends, its other sessions see."""

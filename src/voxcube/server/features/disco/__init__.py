@@ -1,0 +1,1 @@
+"""Service discovery: what this server can do."""

@@ -1,0 +1,1 @@
+"""Messages: sending in private dialogs and groups, and delivering late what could not be delivered at once."""

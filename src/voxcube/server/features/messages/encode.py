@@ -1,0 +1,139 @@
+"""Bytes of messages: made once, as what comes before and after the receiver's address (realtime §2.1, §6, §7, §9)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
+from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.server.features.messages.service import Draft
+from voxcube.xmpp import ns
+from voxcube.xmpp.payloads import extra_params
+from voxcube.xmpp.xml import Element, to_xml
+
+Encoded = tuple[bytes, bytes]  # before and after the receiver's address
+
+
+@dataclass(slots=True)
+class Source:
+    """The stanza that a draft came in; `made_id` where its message id is the server's."""
+
+    stanza: Element
+    extra: Element | None
+    markable: bool
+    made_id: bool
+
+
+_MARKABLE = f'<markable xmlns="{ns.CHAT_MARKERS}"/>'
+
+
+class MessageEncoder:
+    """Turns drafts into parcels; `service.Encoder`."""
+
+    def __init__(self, router: Router, domain: str, redeliver: Callable[[int, int, str, int], None]) -> None:
+        """`redeliver(app, user, dialog, seq)` delivers from storage what the user never had."""
+        self._router = router
+        self._domain = domain
+        self._redeliver = redeliver
+
+    def encode(self, draft: Draft) -> None:
+        sender = (draft.origin.decode() or self._bare(draft)) if draft.to_user else self._occupant(draft)
+        inner = self._from_stanza(draft) if draft.source is not None else self._from_values(draft)
+        draft.encoded = frame(sender, draft.to_user != 0, draft.message_id, inner)
+
+    def _from_stanza(self, draft: Draft) -> str:
+        """The client's own children, unchanged and in order; extraParams completed (quirks A23)."""
+        source: Source = draft.source
+        values = {"date_sent": str(draft.date_sent), "dialog_id": draft.dialog_id}
+        if source.made_id:
+            values["message_id"] = draft.message_id  # Flutter reads it
+        if source.markable:
+            values["markable"] = "1"  # JS marks here, Flutter reads the element: everybody gets both
+        extra = to_xml(extra_params.stamp(source.extra, values))
+        parts = [
+            extra if child is source.extra else to_xml(child)
+            for child in source.stanza.children
+            if type(child) is Element  # white space of indented stanzas is left out
+        ]
+        if source.extra is None:
+            parts.append(extra)
+        if source.markable and source.stanza.find("markable") is None:
+            parts.append(_MARKABLE)
+        return "".join(parts)
+
+    def _from_values(self, draft: Draft) -> str:
+        properties = json.loads(draft.properties) if draft.properties else {}
+        attachments = json.loads(draft.attachments) if draft.attachments else []
+        return stored_inner(
+            draft.body, properties, attachments, draft.extras, date_sent=draft.date_sent, dialog_id=draft.dialog_id
+        )
+
+    def _occupant(self, draft: Draft) -> str:
+        """The sender of a group message: the room with the user's id as nick (realtime §1)."""
+        return f"{draft.app_id}_{draft.dialog_id}@muc.{self._domain}/{draft.sender_id}"
+
+    def _bare(self, draft: Draft) -> str:
+        return f"{draft.sender_id}-{draft.app_id}@{self._domain}"
+
+    # -- to whom ---------------------------------------------------------------------------------------------------
+
+    def deliver(self, draft: Draft) -> None:
+        head, tail = draft.encoded
+        app_id, sender_id, dialog_id, seq = draft.app_id, draft.sender_id, draft.dialog_id, draft.seq
+        send = self._router.send
+        if not draft.to_user:
+            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail))
+            return
+        if draft.to_user == sender_id:
+            send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin))
+            return
+        send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail))
+        if self._router.has_others(sender_id):
+            recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
+            head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
+            send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin))
+
+    def echo(self, draft: Draft) -> None:
+        head, tail = draft.encoded
+        for session in self._router.sessions.of(draft.sender_id):
+            if session.address == draft.origin:
+                session.deliver(head, tail, "", 0)
+
+    def redeliver(self, draft: Draft) -> None:
+        self._redeliver(draft.app_id, draft.to_user, draft.dialog_id, draft.seq)
+
+
+def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:
+    """A message around its children. `sender` is escaped already."""
+    kind = "chat" if chat else "groupchat"
+    return (
+        f'<message xmlns="jabber:client" from="{sender}" to="'.encode(),
+        f'" type="{kind}" id="{message_id}">{inner}</message>'.encode(),
+    )
+
+
+def stored_inner(
+    body: str,
+    properties: Mapping[str, Any],
+    attachments: Sequence[Mapping[str, str]],
+    extras: str | None,
+    *,
+    date_sent: int,
+    dialog_id: str,
+) -> str:
+    """The children of a message made from what is stored (`extras` is XML already)."""
+    markable = extras is not None and "<markable" in extras
+    extra = extra_params.encode(
+        save=True,
+        date_sent=date_sent,
+        dialog_id=dialog_id,
+        markable=markable,
+        properties=properties,
+        attachments=attachments,
+    )
+    text = f"<body>{escape(body)}</body>" if body else ""
+    return f"{text}{to_xml(extra)}{extras or ''}"

@@ -1,0 +1,151 @@
+"""Delivery from storage: to users who were away, after a gap between nodes, and of a resend (realtime §7.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from voxcube.server.c2s.session import Session
+from voxcube.server.cluster.gate import Stream
+from voxcube.server.core.clock import Clock
+from voxcube.server.delivery.handed import Handed
+from voxcube.server.delivery.router import CHAT, COPY, GROUP, Parcel
+from voxcube.server.delivery.sessions import Sessions, Target
+from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.server.features.messages.encode import Encoded, frame, stored_inner
+from voxcube.server.storage.database import DatabaseError
+from voxcube.server.storage.late import LateMessage, LateStore
+from voxcube.xmpp.payloads import delay
+from voxcube.xmpp.xml import to_xml
+
+log = logging.getLogger(__name__)
+
+OFFLINE_MESSAGES = 100  # per user; older ones are in the history
+OFFLINE_DAYS = 30
+
+
+class LateDelivery:
+    """Delivers what storage has and a user does not."""
+
+    def __init__(self, store: LateStore, sessions: Sessions, handed: Handed, clock: Clock, domain: str) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._handed = handed
+        self._clock = clock
+        self._domain = domain
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def catch_up(self, session: Session) -> None:
+        """Delivers what the user was not handed, then what came meanwhile, each once and in order."""
+        upto: dict[str, int] = {}
+        try:
+            upto = await self._deliver_missed(session.user_id, [session])
+        except DatabaseError as error:
+            # `handed` has not moved: the next session gets them.
+            log.warning("late messages could not be read: %s", error)
+        held, session.held = session.held or [], None
+        for head, tail, dialog_id, seq in held:
+            if seq > upto.get(dialog_id, 0):
+                session.deliver(head, tail, dialog_id, seq)
+
+    def redeliver(self, app_id: int, user_id: int, dialog_id: str, seq: int) -> None:
+        """A message was sent again: the recipient gets it if it was never handed to it."""
+        targets = [session for session in self._sessions.of(user_id) if session.app_id == app_id]
+        if targets:
+            self._start(self._redeliver(user_id, dialog_id, seq, targets))
+
+    async def _redeliver(self, user_id: int, dialog_id: str, seq: int, targets: list[Target]) -> None:
+        handed = max(await self._store.handed(dialog_id, user_id), self._handed.get(dialog_id, user_id))
+        if handed < seq:
+            for message in await self._store.range(dialog_id, seq, seq):
+                self._write(message, targets, late=True)
+
+    def left(self, session: Session) -> None:
+        """A session ended with messages it never acknowledged: the user's other sessions get them now."""
+        others = [other for other in self._sessions.of(session.user_id) if other is not session]
+        if others and session.unacknowledged():
+            self._start(self._pass_on(session.user_id, others))
+
+    async def _pass_on(self, user_id: int, others: list[Target]) -> None:
+        await self._deliver_missed(user_id, others)
+
+    async def _deliver_missed(self, user_id: int, targets: list[Target]) -> dict[str, int]:
+        """Returns how far each dialog was read."""
+        behind = [
+            (dialog_id, max(handed, self._handed.get(dialog_id, user_id)), newest)
+            for dialog_id, handed, newest in await self._store.behind(user_id)
+        ]
+        behind = [row for row in behind if row[2] > row[1]]
+        if not behind:
+            return {}
+        since = self._clock.now_ms() - OFFLINE_DAYS * 86_400_000
+        found = await self._store.missed(
+            user_id, [(row[0], row[1]) for row in behind], since=since, limit=OFFLINE_MESSAGES
+        )
+        upto = {row[0]: row[2] for row in behind}
+        for message in found:
+            upto[message.dialog_id] = max(upto[message.dialog_id], message.seq)
+            self._write(message, targets, late=True)
+        for dialog_id, _, newest in behind:
+            # What was left out is had already, too old or own; but what is written counts only when acknowledged.
+            if not any(message.dialog_id == dialog_id for message in found):
+                self._handed.note(dialog_id, user_id, newest)
+        return upto
+
+    def _write(self, message: LateMessage, targets: Iterable[Target], *, late: bool) -> None:
+        head, tail = self.encode(message, late=late)
+        for target in targets:
+            target.deliver(head, tail, message.dialog_id, message.seq)
+
+    def encode(self, message: LateMessage, *, late: bool) -> Encoded:
+        """The stanza of a stored message; `late` adds when it was sent (XEP-0203)."""
+        inner = stored_inner(
+            message.body,
+            message.properties,
+            message.attachments,
+            message.extras,
+            date_sent=message.date_sent,
+            dialog_id=message.dialog_id,
+        )
+        if late:
+            inner += to_xml(delay.encode(delay.Delay(message.created_at // 1000, self._domain)))
+        chat = message.recipient_id != 0
+        sender = (
+            f"{message.sender_id}-{message.app_id}@{self._domain}"
+            if chat
+            else f"{message.app_id}_{message.dialog_id}@muc.{self._domain}/{message.sender_id}"
+        )
+        return frame(sender, chat, message.id, inner)
+
+    async def recover(self, stream: Stream, low: int, high: int) -> dict[int, Parcel]:
+        """The parcels of a stream that the bus lost (`cluster.gate`)."""
+        dialog_id, user_id = stream
+        parcels: dict[int, Parcel] = {}
+        for message in await self._store.range(dialog_id, low, high):
+            head, tail = self.encode(message, late=False)
+            kind, to = GROUP, message.sender_id
+            if user_id:
+                kind, to = CHAT, user_id
+                if message.sender_id == user_id:
+                    kind = COPY
+                    bare = f"{user_id}-{message.app_id}@{self._domain}".encode()
+                    recipient = f"{message.recipient_id}-{message.app_id}@{self._domain}".encode()
+                    head, tail = wrap_sent(bare, head, recipient, tail)
+            parcels[message.seq] = Parcel(kind, message.app_id, to, dialog_id, message.seq, head, tail)
+        return parcels
+
+    def _start(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("late delivery failed: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,57 @@
+"""Drafts and markers into the writer's queue, and their fate back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from voxcube.server.features.messages.service import Draft
+from voxcube.server.storage.messages import Send
+from voxcube.server.storage.receipts import HandOver, Mark
+from voxcube.server.storage.writer import Writer
+
+Done = Callable[[int, bool, Exception | None], None]
+
+
+class MessageQueue:
+    """`service.Store` over the writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def put(self, draft: Draft, *, show_again: bool, done: Done) -> None:
+        self._writer.put(
+            Send(
+                app_id=draft.app_id,
+                dialog_id=draft.dialog_id,
+                message_id=draft.message_id,
+                sender_id=draft.sender_id,
+                recipient_id=draft.to_user,
+                body=draft.body,
+                properties=draft.properties,
+                attachments=draft.attachments,
+                extras=draft.extras,
+                date_sent=draft.date_sent,
+                created_at=draft.created_at,
+                show_again=show_again,
+                done=lambda send: done(send.seq, send.fresh, send.error),
+            ),
+            draft.dialog_id,
+        )
+
+    def mark(
+        self, app_id: int, user_id: int, kind: int, message_id: str, done: Callable[[int, Exception | None], None]
+    ) -> None:
+        """A marker; `done(sender of the message or 0, error)`."""
+        mark = Mark(
+            app_id=app_id,
+            user_id=user_id,
+            kind=kind,
+            message_id=message_id,
+            done=lambda mark: done(mark.sender_id, mark.error),
+        )
+        # By message, not by dialog: which dialog it is in is only known inside the batch.
+        self._writer.put(mark, message_id)
+
+    def hand_over(self, key: tuple[str, int], seq: int, done: Callable[[], None]) -> None:
+        """Writes how far a user was handed a dialog."""
+        self._writer.put(HandOver(key[0], key[1], seq, lambda change: done()), key[0])

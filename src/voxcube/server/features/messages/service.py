@@ -1,0 +1,217 @@
+"""The rules of sending: may this go to that dialog, store it, deliver it after the commit.
+
+Both doors call `send`; it knows neither. A message that is not to be stored is relayed behind what the same session has
+under way to the same dialog, so that a receiver sees both in the order of sending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Forbidden, NotFound
+from voxcube.server.core.models import DialogType
+
+GROUP_TYPES = (DialogType.GROUP, DialogType.PUBLIC, DialogType.BROADCAST)
+
+
+class Facts(Protocol):
+    """What is known of a dialog (`storage.cache.DialogFacts`)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def app_id(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def owner_id(self) -> int: ...
+    @property
+    def members(self) -> frozenset[int]: ...
+    @property
+    def admins(self) -> frozenset[int]: ...
+    @property
+    def hidden(self) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A message on its way: made by a door, completed by the service, turned into bytes by the encoder.
+
+    `to_user` for a private dialog, or `dialog_id` for a group. `done` is called once: after the commit and the
+    delivery, or with the `error`. `source` and `origin` (the sending session's address) are the door's.
+    """
+
+    app_id: int
+    sender_id: int
+    message_id: str
+    to_user: int
+    dialog_id: str
+    body: str
+    save: bool
+    date_sent: int  # seconds
+    properties: str | None  # JSON
+    attachments: str | None  # JSON
+    extras: str | None  # XML of the stanza's other children
+    done: Callable[[Draft, Exception | None], None]
+    pending: dict[str, Draft] = field(default_factory=dict)  # the session's last unfinished message by dialog
+    source: Any = None
+    origin: bytes = b""
+    created_at: int = 0  # milliseconds
+    seq: int = 0
+    fresh: bool = True
+    encoded: Any = None
+    behind: list[Callable[[], None]] | None = None  # what the session relays after this one
+
+
+class Encoder(Protocol):
+    """Makes the bytes of a message, and gives them to delivery (`features.messages.encode`)."""
+
+    def encode(self, draft: Draft) -> None:
+        """Sets `draft.encoded`."""
+
+    def deliver(self, draft: Draft) -> None:
+        """To everybody who shall have it now."""
+
+    def echo(self, draft: Draft) -> None:
+        """A group message that was sent again: only the sender is told that it is stored."""
+
+    def redeliver(self, draft: Draft) -> None:
+        """A private message that was sent again: to the recipient, if it never had it."""
+
+
+class Store(Protocol):
+    """The writer's end for messages: calls `done(seq, fresh, error)` after the commit."""
+
+    def put(self, draft: Draft, *, show_again: bool, done: Callable[[int, bool, Exception | None], None]) -> None: ...
+
+
+class FactSource(Protocol):
+    """The cache of hot facts (`storage.cache.Cache`)."""
+
+    def peek_dialog(self, dialog_id: str) -> Any: ...
+    def peek_pair(self, app_id: int, a: int, b: int) -> Any: ...
+    def peek_user(self, app_id: int, user_id: int) -> Any: ...
+    async def dialog(self, app_id: int, dialog_id: str) -> Any: ...
+    async def pair(self, app_id: int, a: int, b: int) -> str | None: ...
+    async def user(self, app_id: int, user_id: int) -> bool: ...
+
+
+class MessageService:
+    """Sends messages."""
+
+    def __init__(
+        self,
+        *,
+        facts: FactSource,
+        store: Store,
+        encoder: Encoder,
+        private_between: Callable[[int, int, int], Awaitable[str]],
+        clock: Clock,
+    ) -> None:
+        """`private_between(app, sender, other)` finds or makes the private dialog of two users."""
+        self._facts = facts
+        self._store = store
+        self._encoder = encoder
+        self._private_between = private_between
+        self._clock = clock
+
+    def send(self, draft: Draft) -> Awaitable[None] | None:
+        """Sends a message; an awaitable comes back when a fact must be read first, and must be finished before the
+        same sender's next message. Raises NotFound, Forbidden (nothing was stored then); later errors come by `done`.
+        """
+        if draft.to_user:
+            facts = self._known_private(draft)
+        else:
+            facts = self._facts.peek_dialog(draft.dialog_id)
+        if facts is None or hasattr(facts, "members"):
+            self._go(draft, facts)
+            return None
+        return self._send_later(draft)
+
+    async def _send_later(self, draft: Draft) -> None:
+        facts: Facts | None
+        if draft.to_user:
+            facts = await self._private(draft)
+        else:
+            facts = await self._facts.dialog(draft.app_id, draft.dialog_id)
+        self._go(draft, facts)
+
+    def _known_private(self, draft: Draft) -> Any:
+        if draft.to_user == draft.sender_id:
+            return None
+        dialog_id = self._facts.peek_pair(draft.app_id, draft.sender_id, draft.to_user)
+        return self._facts.peek_dialog(dialog_id) if isinstance(dialog_id, str) else dialog_id or ...
+
+    async def _private(self, draft: Draft) -> Facts | None:
+        """The private dialog with the recipient: made where the message is stored, else only looked for."""
+        app_id, sender_id, other = draft.app_id, draft.sender_id, draft.to_user
+        if not await self._facts.user(app_id, other):
+            raise NotFound("There is no such user")
+        dialog_id = await self._facts.pair(app_id, sender_id, other)
+        if dialog_id is None and draft.save:
+            dialog_id = await self._private_between(app_id, sender_id, other)
+        facts: Facts | None = None if dialog_id is None else await self._facts.dialog(app_id, dialog_id)
+        return facts
+
+    def _go(self, draft: Draft, facts: Facts | None) -> None:
+        """Everything is known: check, store, deliver."""
+        if draft.to_user:
+            draft.dialog_id = "" if facts is None else facts.id
+        else:
+            self._check_group(draft, facts)
+        draft.created_at = self._clock.now_ms()
+        draft.date_sent = draft.date_sent or draft.created_at // 1000
+        self._encoder.encode(draft)
+        if not draft.save or facts is None:  # a message to oneself is relayed only
+            self.relay(draft.pending, draft.dialog_id, lambda: self._relayed(draft))
+            return
+        draft.pending[draft.dialog_id] = draft
+
+        def stored(seq: int, fresh: bool, error: Exception | None) -> None:
+            self._stored(draft, seq, fresh, error)
+
+        self._store.put(draft, show_again=facts.hidden, done=stored)
+
+    @staticmethod
+    def relay(pending: dict[str, Draft], dialog_id: str, send: Callable[[], None]) -> None:
+        """Sends what is not stored, behind what the session has under way to the dialog."""
+        before = pending.get(dialog_id)
+        if before is None:
+            send()
+        elif before.behind is None:
+            before.behind = [send]
+        else:
+            before.behind.append(send)
+
+    def _check_group(self, draft: Draft, facts: Facts | None) -> None:
+        if facts is None or facts.app_id != draft.app_id or facts.type not in GROUP_TYPES:
+            raise NotFound("The dialog does not exist")
+        sender_id = draft.sender_id
+        if facts.type == DialogType.BROADCAST:
+            if sender_id != facts.owner_id and sender_id not in facts.admins:
+                raise Forbidden("Only the owner and the admins may send here")
+        elif sender_id not in facts.members:
+            raise Forbidden("You are not in this dialog")
+
+    def _relayed(self, draft: Draft) -> None:
+        self._encoder.deliver(draft)
+        draft.done(draft, None)
+
+    def _stored(self, draft: Draft, seq: int, fresh: bool, error: Exception | None) -> None:
+        if draft.pending.get(draft.dialog_id) is draft:
+            del draft.pending[draft.dialog_id]
+        if error is None:
+            draft.seq, draft.fresh = seq, fresh
+            if fresh:
+                self._encoder.deliver(draft)
+            elif draft.to_user:
+                self._encoder.redeliver(draft)
+            else:
+                self._encoder.echo(draft)
+        draft.done(draft, error)
+        if draft.behind is not None:
+            for send in draft.behind:
+                send()

@@ -1,0 +1,155 @@
+"""Message stanzas of type chat and groupchat: what each one is, and the content ones into drafts (realtime §6–§9)."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from voxcube.server.c2s.feature import LATER, Feature
+from voxcube.server.c2s.session import Session
+from voxcube.server.core.errors import Invalid, NotFound
+from voxcube.server.core.ids import Ids
+from voxcube.server.features.messages.encode import Source
+from voxcube.server.features.messages.service import Draft, MessageService
+from voxcube.xmpp import ns
+from voxcube.xmpp.jid import Jid, parse_room_local, parse_user_local
+from voxcube.xmpp.payloads import chat_states, extra_params, markers
+from voxcube.xmpp.sm import Ticket
+from voxcube.xmpp.xml import Element, to_xml
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_EDITS = frozenset({"replace", "remove"})  # realtime §9.4; a message of its own these never are
+_to_json = msgspec.json.Encoder().encode
+
+# Handles typing or a marker: (session, stanza, recipient user or 0, dialog or "").
+Side = Callable[[Session, Element, int, str], Awaitable[Any] | None]
+
+
+class MessageStanzas:
+    """Sorts messages into content, typing and markers."""
+
+    def __init__(self, domain: str, service: MessageService, ids: Ids, *, typing: Side, marker: Any) -> None:
+        """`marker(session, stanza, marker, to_user, ticket)` persists and relays a delivered or read marker."""
+        self._service = service
+        self._ids = ids
+        self._typing = typing
+        self._marker = marker
+        self.address = functools.lru_cache(maxsize=65536)(functools.partial(_address, domain))
+
+    def chat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
+        """A 1-1 message (realtime §7)."""
+        app_id, user_id, _ = self.address(stanza.attrs.get("to", ""))
+        marker = markers.decode(stanza)
+        side = marker is not None or is_chat_state(stanza)
+        if app_id != session.app_id or not user_id:
+            if side:
+                return None  # no errors for chat states and markers (realtime §7.2)
+            raise NotFound("There is no such user")
+        if marker is not None:
+            return self._marker(session, stanza, marker, user_id, ticket)
+        if side:
+            return self._typing(session, stanza, user_id, "")
+        return self._send(session, stanza, user_id, "", ticket)
+
+    def groupchat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
+        """A message to a room (realtime §9.1)."""
+        app_id, _, dialog_id = self.address(stanza.attrs.get("to", ""))
+        marker = markers.decode(stanza)
+        side = marker is not None or is_chat_state(stanza)
+        if app_id != session.app_id or not dialog_id:
+            if side:
+                return None
+            raise NotFound("The dialog does not exist")
+        if marker is not None:
+            return self._marker(session, stanza, marker, 0, ticket)
+        if side:
+            return self._typing(session, stanza, 0, dialog_id)
+        return self._send(session, stanza, 0, dialog_id, ticket)
+
+    def _send(self, session: Session, stanza: Element, to_user: int, dialog_id: str, ticket: Ticket | None) -> Any:
+        body = extra = None
+        others: list[Element] = []
+        for child in stanza.children:
+            if type(child) is not Element:
+                continue
+            if child.name == "body" and body is None:
+                body = child.text
+            elif child.name == "extraParams" and extra is None:
+                extra = child
+            elif child.name in _EDITS:
+                raise Invalid("This server does not change messages yet")
+            else:
+                others.append(child)
+        params = extra_params.decode(extra)
+        message_id = stanza.attrs.get("id", "")
+        made_id = _OBJECT_ID.fullmatch(message_id) is None
+        if made_id:
+            message_id = self._ids.object_id()
+            stanza.attrs.setdefault("id", message_id)
+        markable = params.markable or any(child.name == "markable" for child in others)
+        extras = "".join(map(to_xml, others)) if others else ""
+        if params.markable and "<markable" not in extras:
+            extras += f'<markable xmlns="{ns.CHAT_MARKERS}"/>'
+        content = bool(body) or bool(params.attachments) or bool(params.properties)
+
+        def done(draft: Draft, error: Exception | None) -> None:
+            if error is None:
+                session.handled(ticket)
+            else:
+                session.hub.dispatch.failed(session, stanza, ticket, error)
+
+        draft = Draft(
+            app_id=session.app_id,
+            sender_id=session.user_id,
+            message_id=message_id,
+            to_user=to_user,
+            dialog_id=dialog_id,
+            body=body or "",
+            save=params.save and content,
+            date_sent=params.date_sent or 0,
+            properties=_to_json(params.properties).decode() if params.properties else None,
+            attachments=_to_json(params.attachments).decode() if params.attachments else None,
+            extras=extras or None,
+            done=done,
+            pending=session.pending,
+            source=Source(stanza, extra, markable, made_id),
+            origin=session.address,
+        )
+        later = self._service.send(draft)
+        return LATER if later is None else _after(later)
+
+
+async def _after(work: Awaitable[None]) -> Any:
+    await work
+    return LATER
+
+
+def is_chat_state(stanza: Element) -> bool:
+    """Whether the message is typing and nothing else."""
+    return stanza.find("body") is None and chat_states.decode(stanza) is not None
+
+
+def _address(domain: str, to: str) -> tuple[int, int, str]:
+    """(application, user or 0, dialog or "") of an address of this server; application 0 when it is none."""
+    try:
+        jid = Jid.parse(to)
+    except ValueError:
+        return 0, 0, ""
+    if jid.domain == domain:
+        user = parse_user_local(jid.local)
+        return (0, 0, "") if user is None else (user[1], user[0], "")
+    if jid.domain == f"muc.{domain}":
+        room = parse_room_local(jid.local)
+        return (0, 0, "") if room is None else (room[0], 0, room[1])
+    return 0, 0, ""
+
+
+def feature(stanzas: MessageStanzas) -> Feature:
+    return Feature(
+        "messages",
+        messages={"chat": stanzas.chat, "groupchat": stanzas.groupchat},
+    )

@@ -1,0 +1,93 @@
+"""Initial presence, unavailable, and the request for a session (RFC 6121 §4, RFC 3921 §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from voxcube.server.c2s.feature import Feature
+from voxcube.server.c2s.session import Session
+from voxcube.server.delivery.router import CHAT, Parcel, Router
+from voxcube.xmpp import ns
+from voxcube.xmpp.xml import Element, serialize, to_xml
+
+
+def _priority(stanza: Element) -> int:
+    """RFC 6121 §4.7.2.3: between -128 and 127, 0 when absent or no number."""
+    element = stanza.find("priority")
+    try:
+        return int(element.text) if element is not None else 0
+    except ValueError:
+        return 0
+
+
+class Presence:
+    """Availability of sessions."""
+
+    def __init__(self, router: Router, late: Callable[[Session], Awaitable[None]]) -> None:
+        """`late(session)` delivers what came for the user while no session was available (realtime §7.4)."""
+        self._router = router
+        self._late = late
+
+    async def available(self, session: Session, stanza: Element) -> None:
+        """Makes the session a target of delivery; the first time it gets what came before."""
+        first = session.presence is None
+        session.presence = stanza
+        target = _priority(stanza) >= 0
+        if target and not session.available:
+            await self._router.user_came(session.user_id)
+            if session.ended:
+                return
+            # What arrives while the late messages are read waits behind them: one order for the receiver.
+            session.held = []
+            session.available = True
+            self._router.sessions.add(session)
+        elif not target and session.available:
+            session.available = False
+            self._router.sessions.remove(session)
+        self._tell_own(session, stanza)
+        if first:
+            self._show_others(session)
+        if session.held is not None:
+            await self._late(session)
+
+    def unavailable(self, session: Session, stanza: Element) -> None:
+        """The session stays connected but is no target any more (RFC 6121 §4.5)."""
+        if session.presence is not None:
+            self.gone(session, stanza)
+
+    def gone(self, session: Session, stanza: Element | None = None) -> None:
+        """The session is unavailable or has ended."""
+        if session.available:
+            session.available = False
+            self._router.sessions.remove(session)
+        if session.presence is not None:
+            session.presence = None
+            self._tell_own(session, stanza or Element("presence", {"type": "unavailable"}))
+
+    def _tell_own(self, session: Session, stanza: Element) -> None:
+        """RFC 6121 §4.2.2: the account's own available sessions see it, the sender included."""
+        kind = stanza.attrs.get("type")
+        head = b'<presence xmlns="jabber:client" from="' + session.address + b'" to="'
+        inner = "".join(to_xml(child) for child in stanza.elements())
+        tail = ('"' + (f' type="{kind}"' if kind else "") + f">{inner}</presence>").encode()
+        self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, head, tail))
+
+    def _show_others(self, session: Session) -> None:
+        """A session that becomes available learns of the account's other ones (RFC 6121 §4.2.2)."""
+        for other in self._router.sessions.of(session.user_id):
+            if isinstance(other, Session) and other is not session and other.presence is not None:
+                shown = Element("presence", {"xmlns": ns.CLIENT, "from": other.full, "to": session.full})
+                shown.children = list(other.presence.elements())
+                session.send(serialize(shown))
+
+
+def _session_request(session: Session, stanza: Element) -> None:
+    """RFC 3921 §3: a no-op, but Flutter becomes ready only after the result (quirks A5)."""
+
+
+def feature(presence: Presence) -> Feature:
+    return Feature(
+        "presence",
+        iq={("set", ns.SESSION, "session"): _session_request},
+        presence={"": presence.available, "unavailable": presence.unavailable},
+    )

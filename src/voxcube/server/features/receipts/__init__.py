@@ -1,0 +1,1 @@
+"""Receipts: delivered and read, persisted per member and relayed to the sender."""

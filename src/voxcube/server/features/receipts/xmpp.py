@@ -1,0 +1,73 @@
+"""Delivered and read markers: persisted, then relayed to the message's sender (XEP-0333, realtime §9.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from voxcube.server.c2s.feature import LATER, Feature
+from voxcube.server.c2s.session import Session
+from voxcube.server.delivery.router import CHAT, COPY, Parcel, Router
+from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.xmpp import ns
+from voxcube.xmpp.payloads import markers
+from voxcube.xmpp.sm import Ticket
+from voxcube.xmpp.xml import Element, to_xml
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+DELIVERED, READ = 1, 2
+
+# Queues a marker: (application, user, kind, message id, done(sender of the message or 0, error)).
+MarkQueue = Callable[[int, int, int, str, Callable[[int, Exception | None], None]], None]
+
+
+class Receipts:
+    """Takes markers from clients."""
+
+    def __init__(self, put: MarkQueue, router: Router, domain: str) -> None:
+        self._put = put
+        self._router = router
+        self._domain = domain
+
+    def marker(
+        self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
+    ) -> Any:
+        """A marker to a user (`to_user`), or to a room (0): then it goes to the message's sender all the same."""
+        if _OBJECT_ID.fullmatch(marker.message_id) is None:
+            if to_user:  # of a message that was never stored
+                self._relay(session, stanza, to_user)
+            return None
+
+        def done(sender_id: int, error: Exception | None) -> None:
+            if error is not None:
+                session.hub.dispatch.failed(session, stanza, ticket, error)
+                return
+            if recipient := to_user or sender_id:
+                self._relay(session, stanza, recipient)
+            session.handled(ticket)
+
+        kind = READ if marker.kind == markers.READ else DELIVERED
+        self._put(session.app_id, session.user_id, kind, marker.message_id, done)
+        return LATER
+
+    def _relay(self, session: Session, stanza: Element, to_user: int) -> None:
+        """From the user's full JID as chat, never from the room: Flutter parses `from` as a user (quirks A17)."""
+        if to_user == session.user_id:
+            return
+        app_id, user_id = session.app_id, session.user_id
+        head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+        envelope = Element("message", {"type": "chat"})
+        if message_id := stanza.get("id"):
+            envelope.attrs["id"] = message_id
+        envelope.children = list(stanza.elements())
+        tail = ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+        self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
+        if self._router.has_others(user_id):
+            recipient = f"{to_user}-{app_id}@{self._domain}".encode()
+            head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
+            self._router.send(Parcel(COPY, app_id, user_id, "", 0, head, tail, session.address))
+
+
+def feature() -> Feature:
+    return Feature("receipts", disco=(ns.CHAT_MARKERS,))

@@ -1,0 +1,1 @@
+"""Typing: relayed, never stored."""

@@ -1,0 +1,47 @@
+"""Relays chat states with stamped addresses and nothing added (XEP-0085, realtime §9.2)."""
+
+from __future__ import annotations
+
+from voxcube.server.c2s.feature import Feature
+from voxcube.server.c2s.session import Session
+from voxcube.server.delivery.router import CHAT, GROUP_OTHERS, Parcel, Router
+from voxcube.server.features.typing.service import TypingService
+from voxcube.xmpp import ns
+from voxcube.xmpp.xml import Element, to_xml
+
+
+class Typing:
+    """Typing in private dialogs and in groups."""
+
+    def __init__(self, service: TypingService, router: Router, domain: str) -> None:
+        self._service = service
+        self._router = router
+        self._domain = domain
+
+    async def relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str) -> None:
+        """Typing waits for nothing that is being stored; who may not say it is passed over in silence."""
+        app_id, user_id = session.app_id, session.user_id
+        if to_user:
+            allowed = to_user != user_id and await self._service.may_tell_user(app_id, to_user)
+            head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+            parcel = Parcel(CHAT, app_id, to_user, "", 0, head, _tail(stanza, "chat"))
+        else:
+            allowed = await self._service.may_tell_room(app_id, user_id, dialog_id)
+            occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
+            head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
+            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, _tail(stanza, "groupchat"))
+        if allowed:
+            self._router.send(parcel)
+
+
+def _tail(stanza: Element, kind: str) -> bytes:
+    """What follows the receiver's address; JS sends no id here, then there is none."""
+    envelope = Element("message", {"type": kind})
+    if message_id := stanza.get("id"):
+        envelope.attrs["id"] = message_id
+    envelope.children = list(stanza.elements())
+    return ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+
+
+def feature() -> Feature:
+    return Feature("typing", disco=(ns.CHAT_STATES,))

@@ -1,0 +1,195 @@
+"""The hot facts: who exists, who is in which dialog, what an application has set. One bounded cache for all services.
+
+A fact is filled by one read and forgotten after the commit that changed it, here and (through `on_forget`) on the other
+nodes. A read that was under way when its fact was forgotten answers its callers but is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from voxcube.server.core.models import App, pair_key
+from voxcube.server.storage import apps, counters
+from voxcube.server.storage.database import Database
+from voxcube.server.storage.schema import dialogs, members, users
+from voxcube.server.storage.sql import Query
+
+T = TypeVar("T")
+Key = tuple[Any, ...]
+
+CAPACITY = 100_000  # facts
+MISSING: Final = object()
+
+_DIALOG = Query(
+    select(dialogs.c.app_id, dialogs.c.type, dialogs.c.owner_id).where(dialogs.c.id == bindparam("dialog")), "dialog"
+)
+_MEMBERS = Query(
+    select(members.c.user_id, members.c.admin, members.c.hidden).where(
+        members.c.dialog_id == bindparam("dialog"), members.c.active
+    ),
+    "dialog",
+)
+_PAIR = Query(
+    select(dialogs.c.id).where(dialogs.c.app_id == bindparam("app"), dialogs.c.pair == bindparam("pair")),
+    *("app", "pair"),
+)
+_USER = Query(
+    select(users.c.id).where(users.c.app_id == bindparam("app"), users.c.id == bindparam("user")), "app", "user"
+)
+_GROUPS = Query(
+    select(members.c.dialog_id).where(members.c.user_id == bindparam("user"), members.c.active, members.c.type != 3),
+    "user",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogFacts:
+    """What sending to a dialog needs to know of it."""
+
+    id: str
+    app_id: int
+    type: int
+    owner_id: int
+    members: frozenset[int]  # active ones
+    admins: frozenset[int]
+    hidden: bool  # whether some member has put it away until its next message
+
+
+class Cache:
+    """Bounded facts by key; `peek` methods are plain look-ups for the hot path, the others read what is missing."""
+
+    def __init__(self, database: Database, *, capacity: int = CAPACITY) -> None:
+        self._database = database
+        self._capacity = capacity
+        self._facts: dict[Key, Any] = {}
+        self._loading: dict[Key, asyncio.Future[Any]] = {}
+        self._generation: int | None = None
+        self.on_forget: Callable[[tuple[Key, ...]], None] | None = None  # tells the other nodes
+
+    # -- look-ups --------------------------------------------------------------------------------------------------
+
+    def peek_dialog(self, dialog_id: str) -> DialogFacts | object | None:
+        """The dialog's facts, None when there is no such dialog, MISSING when they must be read."""
+        return self._facts.get(("dialog", dialog_id), MISSING)
+
+    def peek_pair(self, app_id: int, a: int, b: int) -> str | object | None:
+        """The id of the private dialog of two users, None, or MISSING."""
+        return self._facts.get(("pair", app_id, a, b) if a < b else ("pair", app_id, b, a), MISSING)
+
+    def peek_user(self, app_id: int, user_id: int) -> Any:
+        """Whether the user exists in the application, or MISSING."""
+        return self._facts.get(("user", app_id, user_id), MISSING)
+
+    async def dialog(self, app_id: int, dialog_id: str) -> DialogFacts | None:
+        """The facts of a dialog of this application."""
+        facts: DialogFacts | None = await self._get(("dialog", dialog_id), lambda: self._read_dialog(dialog_id))
+        return facts if facts is not None and facts.app_id == app_id else None
+
+    async def pair(self, app_id: int, a: int, b: int) -> str | None:
+        """The id of the private dialog of two users."""
+        a, b = min(a, b), max(a, b)
+        return await self._get(("pair", app_id, a, b), lambda: self._database.value(_PAIR, app_id, pair_key(a, b)))
+
+    async def user(self, app_id: int, user_id: int) -> bool:
+        """Whether the user exists in the application."""
+
+        async def read() -> bool:
+            return await self._database.value(_USER, app_id, user_id) is not None
+
+        return await self._get(("user", app_id, user_id), read)
+
+    async def app(self, app_id: int) -> App | None:
+        """The application with its settings."""
+        return await self._get(("app", app_id), lambda: self._database.read(lambda tx: apps.by_id(tx, app_id)))
+
+    async def app_by_auth_key(self, auth_key: str) -> App | None:
+        """The application that an authorisation key names."""
+        return await self._get(
+            ("auth_key", auth_key), lambda: self._database.read(lambda tx: apps.by_auth_key(tx, auth_key))
+        )
+
+    async def groups_of(self, user_id: int) -> list[str]:
+        """The ids of the dialogs, private ones left out, in which the user is; not kept."""
+        return [row[0] for row in await self._database.fetch(_GROUPS, user_id)]
+
+    # -- keeping and forgetting ------------------------------------------------------------------------------------
+
+    def forget(self, *keys: Key) -> None:
+        """Called after the commit that changed these facts.
+
+        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key).
+        """
+        self.drop(keys)
+        if self.on_forget is not None:
+            self.on_forget(keys)
+
+    def drop(self, keys: tuple[Key, ...]) -> None:
+        """Forgets here only (another node has said so)."""
+        for key in keys:
+            self._facts.pop(key, None)
+            self._loading.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets everything: words of other nodes may have been missed."""
+        self._facts.clear()
+        self._loading.clear()
+
+    async def follow_generation(self) -> None:
+        """Notices what the command line tools changed; called once a second."""
+        generation = await self._database.read(lambda tx: counters.current_value(tx, counters.GENERATION))
+        if self._generation is not None and generation != self._generation:
+            self.clear()
+        self._generation = generation
+
+    async def _get(self, key: Key, read: Callable[[], Awaitable[T]]) -> T:
+        found = self._facts.get(key, MISSING)
+        if found is not MISSING:
+            return found  # type: ignore[no-any-return]
+        waiting = self._loading.get(key)
+        if waiting is not None:
+            return await asyncio.shield(waiting)  # type: ignore[no-any-return]
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._loading[key] = future
+        try:
+            fact = await read()
+        except BaseException as error:
+            if self._loading.get(key) is future:
+                del self._loading[key]
+            future.set_exception(error if isinstance(error, Exception) else RuntimeError("the read was cancelled"))
+            future.exception()  # whether or not somebody else waited for it
+            raise
+        future.set_result(fact)
+        if self._loading.get(key) is future:
+            del self._loading[key]
+            self._keep(key, fact)
+        return fact
+
+    def _keep(self, key: Key, fact: Any) -> None:
+        facts = self._facts
+        if len(facts) >= self._capacity:  # the oldest eighth goes; what is in use comes back by one read
+            for old in list(facts)[: max(1, self._capacity // 8)]:
+                del facts[old]
+        facts[key] = fact
+
+    async def _read_dialog(self, dialog_id: str) -> DialogFacts | None:
+        async def read(tx: Any) -> DialogFacts | None:
+            row = await tx.row(_DIALOG, dialog_id)
+            if row is None:
+                return None
+            rows = await tx.fetch(_MEMBERS, dialog_id)
+            return DialogFacts(
+                dialog_id,
+                row[0],
+                row[1],
+                row[2],
+                frozenset(member[0] for member in rows),
+                frozenset(member[0] for member in rows if member[1]),
+                any(member[2] for member in rows),
+            )
+
+        return await self._database.read(read)

@@ -1,0 +1,153 @@
+"""Reading messages for delivery: what a user was never handed, and what a node missed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, bindparam, exists, select
+
+from voxcube.server.storage.database import Database, Row, Tx
+from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
+from voxcube.server.storage.sql import Query
+
+PRIVATE = 3
+
+_BEHIND = Query(
+    select(members.c.dialog_id, members.c.handed, dialogs.c.seq)
+    .join(dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(
+        members.c.user_id == bindparam("user"),
+        members.c.active,
+        members.c.type == PRIVATE,
+        dialogs.c.seq > members.c.handed,
+    ),
+    "user",
+)
+_COLUMNS = tuple(
+    messages.c[name]
+    for name in (
+        *("dialog_id", "seq", "id", "app_id", "sender_id", "recipient_id", "body", "properties", "attachments"),
+        *("extras", "date_sent", "created_at"),
+    )
+)
+# Oldest first in the end, but the newest are kept where there are too many.
+_MISSED = Query(
+    select(*_COLUMNS)
+    .join(members, and_(members.c.dialog_id == messages.c.dialog_id, members.c.user_id == bindparam("user")))
+    .where(
+        messages.c.dialog_id == bindparam("dialog"),
+        messages.c.seq > bindparam("after"),
+        messages.c.seq > members.c.hidden_before,
+        messages.c.sender_id != bindparam("user"),
+        messages.c.created_at >= bindparam("since"),
+        # Fetched by REST or acknowledged by a marker: it has them (realtime §7.4).
+        ~exists().where(
+            receipts.c.dialog_id == messages.c.dialog_id,
+            receipts.c.user_id == bindparam("user"),
+            receipts.c.low <= messages.c.seq,
+            receipts.c.high >= messages.c.seq,
+        ),
+        ~exists().where(
+            hidden_messages.c.dialog_id == messages.c.dialog_id,
+            hidden_messages.c.user_id == bindparam("user"),
+            hidden_messages.c.seq == messages.c.seq,
+        ),
+    )
+    .order_by(messages.c.seq.desc())
+    .limit(bindparam("limit")),
+    *("user", "dialog", "after", "since", "limit"),
+)
+_RANGE = Query(
+    select(*_COLUMNS)
+    .where(
+        messages.c.dialog_id == bindparam("dialog"),
+        messages.c.seq >= bindparam("low"),
+        messages.c.seq <= bindparam("high"),
+    )
+    .order_by(messages.c.seq),
+    *("dialog", "low", "high"),
+)
+_HANDED = Query(
+    select(members.c.handed).where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")),
+    *("dialog", "user"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LateMessage:
+    """A stored message with all that its stanza is made of. `created_at` in milliseconds."""
+
+    dialog_id: str
+    seq: int
+    id: str
+    app_id: int
+    sender_id: int
+    recipient_id: int
+    body: str
+    properties: Mapping[str, Any]
+    attachments: Sequence[Mapping[str, str]]
+    extras: str | None
+    date_sent: int
+    created_at: int
+
+
+class LateStore:
+    """Messages by what was handed over."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def behind(self, user_id: int) -> list[tuple[str, int, int]]:
+        """(dialog, handed, newest seq) of the user's private dialogs in which something was not handed over."""
+        return [(row[0], row[1], row[2]) for row in await self._database.fetch(_BEHIND, user_id)]
+
+    async def missed(
+        self, user_id: int, dialogs_after: Sequence[tuple[str, int]], *, since: int, limit: int
+    ) -> list[LateMessage]:
+        """Messages of others in these dialogs with a seq above the given, the `limit` newest, oldest first.
+
+        `since` in milliseconds: older ones are left to the history.
+        """
+
+        async def read(tx: Tx) -> list[LateMessage]:
+            found: list[LateMessage] = []
+            for dialog_id, after in dialogs_after:
+                rows = await tx.fetch(_MISSED, user_id, dialog_id, after, since, limit)
+                found += [_late(row) for row in rows]
+            found.sort(key=lambda message: (message.created_at, message.dialog_id, message.seq))
+            return found[-limit:]
+
+        return await self._database.read(read)
+
+    async def range(self, dialog_id: str, low: int, high: int) -> list[LateMessage]:
+        """The messages of a dialog with these numbers that are still there."""
+
+        async def read(tx: Tx) -> list[LateMessage]:
+            return [_late(row) for row in await tx.fetch(_RANGE, dialog_id, low, high)]
+
+        return await self._database.read(read)
+
+    async def handed(self, dialog_id: str, user_id: int) -> int:
+        """The highest seq known in the database to be handed to the user."""
+        return await self._database.value(_HANDED, dialog_id, user_id) or 0
+
+
+def _late(row: Row) -> LateMessage:
+    dialog_id, seq, message_id, app_id, sender_id, recipient_id, body, properties, attachments, extras, sent, made = row
+    return LateMessage(
+        dialog_id,
+        seq,
+        message_id,
+        app_id,
+        sender_id,
+        recipient_id,
+        body,
+        json.loads(properties) if properties else {},
+        json.loads(attachments) if attachments else (),
+        extras,
+        sent,
+        made,
+    )

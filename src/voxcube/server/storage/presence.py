@@ -1,0 +1,83 @@
+"""Who is online on which node, the leases that say which nodes live, and the leases of background jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert  # SQLite's compiler renders its ON CONFLICT as well
+
+from voxcube.server.storage.database import Database, Tx
+from voxcube.server.storage.schema import job_leases, nodes, presence
+from voxcube.server.storage.sql import Query, bulk_delete, bulk_upsert
+
+_SHOW = bulk_upsert(presence, "user_id", "node", "sessions", "active")
+_HIDE = bulk_delete(presence, "user_id", "node")
+_FORGET_NODE = Query(delete(presence).where(presence.c.node == bindparam("node")), "node")
+_LEASE = Query(
+    insert(nodes)
+    .values(node=bindparam("node"), lease_until=bindparam("until"))
+    .on_conflict_do_update(index_elements=["node"], set_={"lease_until": bindparam("until")}),
+    *("node", "until"),
+)
+_END_LEASE = Query(delete(nodes).where(nodes.c.node == bindparam("node")), "node")
+_DEAD = Query(
+    delete(presence).where(presence.c.node.not_in(select(nodes.c.node).where(nodes.c.lease_until >= bindparam("now")))),
+    "now",
+)
+_ONLINE = Query(
+    select(func.sum(presence.c.sessions))
+    .join(nodes, and_(nodes.c.node == presence.c.node, nodes.c.lease_until >= bindparam("now")))
+    .where(presence.c.user_id == bindparam("user")),
+    *("now", "user"),
+)
+_RENEW_JOB = Query(
+    update(job_leases)
+    .where(
+        job_leases.c.name == bindparam("job"),
+        or_(job_leases.c.node == bindparam("node"), job_leases.c.lease_until < bindparam("now")),
+    )
+    .values(node=bindparam("node"), lease_until=bindparam("until")),
+    *("job", "node", "now", "until"),
+)
+_FIRST_JOB = Query(
+    insert(job_leases)
+    .values(name=bindparam("job"), node=bindparam("node"), lease_until=bindparam("until"))
+    .on_conflict_do_nothing(),
+    *("job", "node", "until"),
+)
+
+
+async def show(tx: Tx, node: str, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Writes (user, sessions, active sessions) of a node; without sessions the row goes."""
+    online = sorted((user_id, node, sessions, active) for user_id, sessions, active in rows if sessions)
+    await tx.many(_SHOW, online)
+    await tx.many(_HIDE, sorted((user_id, node) for user_id, sessions, _ in rows if not sessions))
+
+
+async def renew(tx: Tx, node: str, until: int) -> None:
+    """The node lives until `until` (Unix seconds) at least."""
+    await tx.execute(_LEASE, node, until)
+
+
+async def leave(tx: Tx, node: str) -> None:
+    """The node has stopped, or starts anew: nobody is online on it."""
+    await tx.execute(_FORGET_NODE, node)
+    await tx.execute(_END_LEASE, node)
+
+
+async def forget_dead(tx: Tx, now: int) -> int:
+    """Removes the rows of nodes whose lease has run out; returns how many."""
+    return await tx.execute(_DEAD, now)
+
+
+async def sessions_of(database: Database, user_id: int, now: int) -> int:
+    """How many available sessions a user has on all living nodes."""
+    return await database.value(_ONLINE, now, user_id) or 0
+
+
+async def take_job(tx: Tx, job: str, node: str, now: int, until: int) -> bool:
+    """Whether this node may run the job until `until`: it has the lease, or nobody has."""
+    if await tx.execute(_RENEW_JOB, job, node, now, until):
+        return True
+    return await tx.execute(_FIRST_JOB, job, node, until) == 1
