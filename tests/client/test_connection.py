@@ -143,6 +143,32 @@ async def test_nobody_listens() -> None:
         assert seen == [State.CONNECTING, State.FORCE_CLOSED, State.CLOSED]
 
 
+@pytest.mark.parametrize(("password", "resource"), [("a\0b", None), ("a\ud800b", None), ("secret", "a\0b")])
+async def test_a_password_that_cannot_travel(password: str, resource: str | None) -> None:
+    async with FakeChat() as server, server.client() as cube:
+        with pytest.raises(ValueError, match="control"):
+            await cube.chat.connect(77, password, resource)
+        assert cube.chat.state is State.IDLE
+
+
+async def test_disconnect_and_destroy_at_the_same_time() -> None:
+    async with FakeChat() as server, server.ready() as (cube, _):
+        await asyncio.gather(cube.chat.disconnect(), cube.chat.destroy())
+        assert cube.chat.state is State.IDLE
+
+
+async def test_the_connection_ends_before_it_is_ready() -> None:
+    async with FakeChat() as server, server.client() as cube:
+        server.answers_iq = False
+        attempt = asyncio.create_task(cube.chat.connect(77, "secret"))
+        session = await server.connected.get()
+        await session.next("iq")
+        session.drop()
+        with pytest.raises(TransportError, match="before the answer"):
+            await attempt
+        assert cube.chat.state is State.CLOSED
+
+
 @pytest.mark.parametrize(
     "noise",
     [

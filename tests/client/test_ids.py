@@ -1,9 +1,12 @@
 """Message ids."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import voxcube
 from voxcube.client.ids import is_message_id, new_message_id
 
 
@@ -27,4 +30,5 @@ def test_the_client_is_found_at_the_top_without_importing_it_early() -> None:
         "import sys, voxcube; assert 'httpx' not in sys.modules; "
         "from voxcube import Client; from voxcube.client import Client as C; assert Client is C"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    source = Path(voxcube.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(source)})

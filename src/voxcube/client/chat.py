@@ -25,7 +25,7 @@ from voxcube.client.values import time_from_seconds, unix_seconds
 from voxcube.client.wire import Target
 from voxcube.xmpp.jid import Jid, user_jid
 from voxcube.xmpp.payloads import chat_states, markers
-from voxcube.xmpp.xml import Element
+from voxcube.xmpp.xml import Element, is_text
 
 TYPING_REPEAT = 5.0
 
@@ -110,7 +110,7 @@ class Chat(Listeners):
             TransportError: the server cannot be reached, its certificate is not trusted, or it took too long.
             NotConnected: ``disconnect()`` was called meanwhile.
             RuntimeError: already connected, or connecting as another user.
-            ValueError: no password, and no session.
+            ValueError: no password and no session, or control characters in one of the arguments.
 
         Source: RFC 6120 §4–§7, XEP-0368, XEP-0198 §3, XEP-0280 §4.
 
@@ -120,6 +120,8 @@ class Chat(Listeners):
         secret = self._token() if password is None else password
         if not secret:
             raise ValueError("give the password, or create a session first")
+        if not is_text(secret) or (resource is not None and not is_text(resource)):
+            raise ValueError("password and resource cannot hold control characters or lone surrogates")
         return await self._life.connect(Login(int(user_id), self._app_id, secret, resource))
 
     async def disconnect(self) -> None:

@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
                 server_hostname=endpoint.domain if endpoint.tls else None,
             )
             await connection._bound
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a host name that is none
             connection.abort()
             reason = f"cannot connect to {endpoint.address}:{endpoint.port}: {error}"
             raise TransportError(reason) from error
@@ -137,6 +137,11 @@ class Connection(asyncio.Protocol):
             raise
         connection._keeper = asyncio.create_task(connection._keep_alive())
         return connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._over
 
     @property
     def acknowledges(self) -> bool:

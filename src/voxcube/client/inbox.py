@@ -72,8 +72,6 @@ class Inbox:
         if kind == "error":
             self._refused(wire.stanza_error(stanza))
             return
-        if kind not in ("chat", "groupchat"):
-            return  # headlines are system messages and signalling
         copy = wire.sent_carbon(stanza)
         if copy is not None:
             # XEP-0280 §11: only this user's own account may say what this user sent.
@@ -81,6 +79,8 @@ class Inbox:
             if mine and wire.read_marker(copy) is None and not wire.changes_another(copy):
                 self._content(copy, me, is_carbon=True)
             return
+        if kind not in ("chat", "groupchat"):
+            return  # headlines are system messages and signalling
         if self._marker(stanza, me) or wire.changes_another(stanza) or self._content(stanza, me, is_carbon=False):
             return
         self._typing(stanza, me)

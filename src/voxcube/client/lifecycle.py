@@ -61,6 +61,7 @@ class Lifecycle:
         self._login: Login | None = None
         self._attempt: asyncio.Task[Jid] | None = None
         self._waiting = 0
+        self._closing = asyncio.Lock()
 
     @property
     def connection(self) -> Connection:
@@ -92,7 +93,8 @@ class Lifecycle:
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            if attempt.cancelled():
+            task = asyncio.current_task()
+            if attempt.cancelled() and not (task is not None and task.cancelling()):
                 raise NotConnected("the chat was disconnected while it was connecting") from None
             if self._waiting == 1:  # nobody else wants it
                 attempt.cancel()
@@ -102,20 +104,21 @@ class Lifecycle:
             self._waiting -= 1
 
     async def disconnect(self) -> None:
-        """Ends the connection, or the attempt to get one."""
-        if self._attempt is not None:
-            attempt = self._attempt
-            attempt.cancel()
-            await asyncio.wait([attempt])
-        connection = self._connection
-        if connection is None or self.state is not State.READY:
-            return
-        self._set(State.CLOSING)
-        try:
-            connection.write(Element("presence", {"type": "unavailable"}))
-            await connection.close()
-        finally:
-            self._end(State.CLOSED)
+        """Ends the connection, or the attempt to get one. A second call waits for the first."""
+        async with self._closing:
+            if self._attempt is not None:
+                attempt = self._attempt
+                attempt.cancel()
+                await asyncio.wait([attempt])
+            connection = self._connection
+            if connection is None or self.state is not State.READY:
+                return
+            self._set(State.CLOSING)
+            try:
+                connection.write(Element("presence", {"type": "unavailable"}))
+                await connection.close()
+            finally:
+                self._end(State.CLOSED)
 
     async def destroy(self) -> None:
         """Disconnects and forgets the user; the state streams end with the news of it."""
@@ -141,6 +144,8 @@ class Lifecycle:
                 )
                 self._connection = connection
                 await self._announce(connection)
+            if not connection.is_open:
+                raise NotConnected("the connection ended as soon as it was made")
             self._set(State.READY)
         except AuthenticationFailed as error:
             self._set(State.AUTHENTICATION_FAILURE, error)

@@ -1,0 +1,23 @@
+"""The objects the SDK gives out: frozen dataclasses, made from the server's JSON.
+
+Times are aware UTC datetimes, lists are tuples, and keys unknown to this version are kept in ``extra``.
+"""
+
+from voxcube.client.models.account import Session, User
+from voxcube.client.models.dialog import Dialog, DialogPermissions, DialogType
+from voxcube.client.models.message import Attachment, Message, MessageState, Reactions
+from voxcube.client.models.page import Page, UnreadCounts
+
+__all__ = [
+    "Attachment",
+    "Dialog",
+    "DialogPermissions",
+    "DialogType",
+    "Message",
+    "MessageState",
+    "Page",
+    "Reactions",
+    "Session",
+    "UnreadCounts",
+    "User",
+]
