@@ -297,3 +297,33 @@ async def test_a_failing_callback_hurts_nobody() -> None:
         cube.chat.on_message(fail)
         assert len(await received(cube, session, chat())) == 1
         assert cube.chat.is_ready
+
+
+async def test_refusals_that_say_little() -> None:
+    async with FakeChat() as server, server.ready() as (cube, session):
+        errors = cube.chat.errors()
+        session.send(
+            "<message type='error'/>",
+            "<message type='error' id='x'><error code='many'/></message>",
+            f"<message type='error' id='y'><error type='wait' code='500'><text xmlns='{ns.STANZA_ERRORS}'>Later</text>"
+            "</error></message>",
+        )
+        first, second, third = [await anext(errors) for _ in range(3)]
+    assert (first.stanza_id, first.code, first.condition) == (None, 0, "undefined-condition")
+    assert (second.stanza_id, second.code, second.type) == ("x", 0, "cancel")
+    assert (third.type, third.code, third.text, str(third)) == ("wait", 500, "Later", "500 undefined-condition: Later")
+
+
+async def test_a_stanza_that_cannot_be_handled_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    async with FakeChat() as server, server.ready() as (cube, session):
+        monkeypatch.setattr(cube.chat._inbox, "receive", fail)
+        session.send(chat("a secret"))
+        await cube.chat.ping()
+        assert cube.chat.is_ready
+    assert "could not be handled" in caplog.text
+    assert "a secret" not in caplog.text

@@ -315,6 +315,17 @@ async def test_network_trouble_is_a_transport_error() -> None:
             await cube.users.get(88)
 
 
+async def test_an_expiry_of_another_form_is_passed_over() -> None:
+    odd = {"CB-Token-ExpirationDate": "soon"}
+    rest = FakeRest({"GET /users/88": (200, {"user": USER}, odd), "GET /users/89": (429, "wait", {"Retry-After": "x"})})
+    async with with_session(rest.client()) as cube:
+        await cube.users.get(88)
+        assert cube._http.expires_at is None
+        with pytest.raises(RateLimited) as caught:
+            await cube.users.get(89)
+    assert caught.value.retry_after is None
+
+
 class TestRestoringTheSession:
     async def test_many_requests_share_one_new_session(self) -> None:
         def users(request: httpx.Request) -> tuple[int, object]:

@@ -218,6 +218,29 @@ class TestMany:
                 session.echo(element)
             assert len(await asyncio.gather(*sendings)) == 1005
 
+    async def test_a_reader_that_is_slow_makes_senders_wait(self) -> None:
+        body = "x" * 100_000
+        async with FakeChat() as server, server.ready(chat_timeout=30.0) as (cube, session):
+            session.transport.pause_reading()
+            sendings = [asyncio.create_task(cube.chat.send(PRIVATE, body)) for _ in range(300)]
+            await asyncio.sleep(0.05)
+            link = cube.chat._life.connection
+            assert link._transport is not None
+            assert link._transport.get_write_buffer_size() < 5 * len(body)
+            session.transport.resume_reading()
+            assert len(await asyncio.gather(*sendings)) == 300
+
+    async def test_senders_that_wait_hear_of_the_end(self) -> None:
+        body = "x" * 100_000
+        async with FakeChat() as server, server.ready() as (cube, session):
+            session.transport.pause_reading()
+            sendings = [asyncio.create_task(cube.chat.send(PRIVATE, body)) for _ in range(300)]
+            await asyncio.sleep(0.05)
+            session.drop()
+            results = await asyncio.gather(*sendings, return_exceptions=True)
+        kinds = {type(result) for result in results}
+        assert kinds == {MessageLost, NotConnected}  # some were written, the others never
+
     async def test_places_are_given_back(self) -> None:
         sends = Sends(5.0, lambda _: None, lambda _: None, limit=1)
         message = Message(MESSAGE_ID, DIALOG_ID, "x", 77, 88, PRIVATE.created_at or pytest.fail("no date"))

@@ -8,6 +8,7 @@ import pytest
 
 from voxcube.client import EventsLost
 from voxcube.client.streams import EventStream, Feed
+from voxcube.client.timers import Timers
 
 
 async def test_an_iterator_gets_what_happens_after_it_was_opened() -> None:
@@ -124,3 +125,37 @@ async def test_a_slow_callback_is_bounded(caplog: pytest.LogCaptureFixture) -> N
     await asyncio.sleep(0.05)
     assert seen[:2] == [0, 3]
     assert len(seen) == 1001
+
+
+async def test_a_callback_may_stop_itself() -> None:
+    feed: Feed[int] = Feed()
+    seen: list[int] = []
+
+    async def once(event: int) -> None:
+        seen.append(event)
+        stop()
+
+    stop = feed.subscribe(once)
+    feed.emit(1)
+    feed.emit(2)
+    await asyncio.sleep(0.01)
+    assert seen == [1]
+
+
+def test_an_iterator_needs_room() -> None:
+    with pytest.raises(ValueError, match="limit"):
+        EventStream(limit=0)
+
+
+async def test_timers_are_bounded() -> None:
+    out: list[str] = []
+    timers: Timers[str] = Timers(out.append, limit=2)
+    for key in "abc":
+        timers.start(key, 60)
+    assert out == ["a"]
+    assert "b" in timers
+    timers.finish()
+    assert out == ["a", "b", "c"]
+    timers.start("d", 60)
+    timers.clear()
+    assert (out, "d" in timers) == (["a", "b", "c"], False)

@@ -25,6 +25,8 @@ KEEP_ALIVE = 60.0
 KEEP_ALIVE_TIMEOUT = 10.0
 # Stanzas that nobody waits for are acknowledged now and then all the same, so that their queue stays short.
 UNREQUESTED = 100
+# What gathers in one turn of the loop beyond this is written at once, so that the socket can say that it is full.
+GATHER = 65536
 
 _STANZAS = frozenset(("message", "presence", "iq"))
 
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._over = False
         # Writing
         self._out: list[bytes] = []
+        self._out_size = 0
         self._writable: asyncio.Future[None] | None = None
         # Requests (RFC 6120 §8.2.3)
         self._answers: dict[str, asyncio.Future[Element]] = {}
@@ -199,6 +202,9 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size > GATHER:
+            self._flush()
 
     def _flush(self) -> None:
         if self._over or self._transport is None:
@@ -208,6 +214,7 @@ class Connection(asyncio.Protocol):
             self._out.append(serialize(sm.request()))
         data = self._stream.data_to_send() + b"".join(self._out)
         self._out.clear()
+        self._out_size = 0
         if data:
             self._transport.write(data)
 
