@@ -1,4 +1,4 @@
-"""A database with two applications, the services on it, and the HTTP door in-process: what a feature test works with."""
+"""A database with two applications, the services on it, and the HTTP door in-process."""
 
 from __future__ import annotations
 

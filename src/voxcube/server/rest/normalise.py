@@ -65,7 +65,7 @@ def _body(content_type: str, body: bytes, limits: Limits) -> Tree:
         raise BadRequest(f"Unsupported charset {charset}")
     if kind == "multipart/form-data":
         return _pairs_to_tree(_multipart(body, _option(options, "boundary"), limits), limits)
-    if kind != "application/x-www-form-urlencoded" and (kind.endswith("json") or body.lstrip()[:1] in (b"{", b"[")):
+    if kind != "application/x-www-form-urlencoded" and (kind.endswith("json") or body.lstrip()[:1] == b"{"):
         return _json(body, limits)
     return _pairs_to_tree(_urlencoded(body, limits), limits)
 
