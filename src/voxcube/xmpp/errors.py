@@ -1,8 +1,8 @@
 """What can go wrong in the protocol, and the error conditions of stanzas.
 
-    ProtocolError
-    ├── LocalProtocolError     we asked for something that the state of the stream does not allow: a bug of ours
-    └── RemoteProtocolError    the peer broke the rules; `condition` is the stream error it earns
+ProtocolError
+├── LocalProtocolError     we asked for something that the state of the stream does not allow: a bug of ours
+└── RemoteProtocolError    the peer broke the rules; `condition` is the stream error it earns
 """
 
 from typing import NamedTuple

@@ -8,7 +8,7 @@ from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.prefixes import PrefixScopes
 from voxcube.xmpp.xml import Element
 
-__all__ = ["RENEW_AFTER", "build_trees", "create_expat", "remote_error"]
+__all__ = ["RENEW_AFTER", "build_trees", "check_utf8", "create_expat", "remote_error"]
 
 # expat keeps every name it ever met until it is freed (27 MiB after 4.4 MiB of ever new names), so that a long-lived
 # connection gets a fresh one after this many bytes.
@@ -45,6 +45,12 @@ def create_expat() -> Any:
     return expat
 
 
+def check_utf8(begin: bytes) -> None:
+    """Refuse UTF-16, which expat would recognise at the beginning of a document whatever it was told."""
+    if b"\0" in begin or b"\xfe" in begin or b"\xff" in begin:  # none of them is ever part of XML in UTF-8
+        raise RemoteProtocolError("unsupported-encoding")
+
+
 def remote_error(error: pyexpat.ExpatError) -> RemoteProtocolError:
     """The stream error that an error of expat earns."""
     if error.code == 11:  # XML_ERROR_UNDEFINED_ENTITY: only the predefined ones exist (RFC 6120 §11.1)
@@ -62,7 +68,7 @@ def build_trees(
     open_lists: list[list[Any]],
     bindings: Mapping[str, str],
     max_depth: int,
-    completed: Callable[[], None],
+    completed: Callable[[str], None],
     root_ended: Callable[[], None],
 ) -> None:
     """Make `expat` append elements to `top`; the last one is unfinished while `open_lists` is not empty.
@@ -93,7 +99,7 @@ def build_trees(
         if open_lists:
             children = pop()
             if not open_lists:
-                completed()
+                completed(name)
         else:
             root_ended()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.expat import RENEW_AFTER, build_trees, create_expat, remote_error
+from voxcube.xmpp.expat import RENEW_AFTER, build_trees, check_utf8, create_expat, remote_error
 from voxcube.xmpp.xml import Element
 
 __all__ = ["FrameParser", "parse_frame"]
@@ -41,7 +41,7 @@ def parse_frame(data: bytes | str, *, max_stanza: int, max_depth: int = 64) -> E
         raise remote_error(error) from None
 
 
-def _nothing() -> None:
+def _completed(name: str) -> None:
     pass
 
 
@@ -50,9 +50,10 @@ def _out_of_root() -> None:
 
 
 def _parse_document(data: bytes, max_depth: int) -> Element:
+    check_utf8(data[:2])
     expat = create_expat()
     top: list[Element] = []
-    build_trees(expat, top, [], _BINDINGS, max_depth, _nothing, _nothing)
+    build_trees(expat, top, [], _BINDINGS, max_depth, _completed, _out_of_root)
     expat.Parse(data, True)
     return top[0]
 
@@ -75,11 +76,10 @@ class FrameParser:
         self._expat.Parse(_ROOT, False)
         self._fed = len(_ROOT)
         self._end = 0
-        build_trees(
-            self._expat, self._top, self._open_lists, _BINDINGS, self.max_depth, self._completed, _out_of_root
-        )
+        build_trees(self._expat, self._top, self._open_lists, _BINDINGS, self.max_depth, self._completed, _out_of_root)
 
-    def _completed(self) -> None:
+    def _completed(self, name: str) -> None:
+        # Where the closing tag begins, or where a tag that closes itself ends.
         self._end = self._expat.CurrentByteIndex
 
     def parse(self, data: bytes) -> Element:
@@ -93,8 +93,8 @@ class FrameParser:
                 pass
             else:
                 self._fed += len(data)
-                # One element, and the tag that ended it is the last thing that begins in this frame.
-                if len(top) == 1 and not self._open_lists and self._end - begin == data.rfind(b"<"):
+                # One element, and no tag begins behind the one that ended it.
+                if len(top) == 1 and not self._open_lists and self._end - begin >= data.rfind(b"<"):
                     element: Element = top.pop()
                     if self._fed > RENEW_AFTER:
                         self._begin()

@@ -5,13 +5,12 @@ not lost, and the result does not depend on how the bytes were cut.
 """
 
 import pyexpat
-import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.expat import RENEW_AFTER, build_trees, create_expat, remote_error
+from voxcube.xmpp.expat import RENEW_AFTER, build_trees, check_utf8, create_expat, remote_error
 from voxcube.xmpp.xml import Element
 
 __all__ = ["StreamEnd", "StreamParser", "StreamStart", "Token"]
@@ -40,7 +39,6 @@ _HONEST_PIECE = 256
 _MIN_BUDGET = 8 * 1024 * 1024
 _CLOSING_TAG = 1024  # slack for what follows a stanza that is just below the limit
 
-_TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 # The root under which a renewed parser goes on in the middle of a stream.
 _ROOT = b"<stream:stream>"
 _BINDINGS = {"": ns.CLIENT, "stream": ns.STREAMS}
@@ -72,7 +70,8 @@ class StreamParser:
         self._rest = b""  # received, but behind a boundary
         self._gathered = b""  # received, not yet given to expat
         self._fed = 0  # bytes given to the present expat
-        self._last = 0  # where, in these bytes, the last top-level element ended (or its closing tag began)
+        self._last = 0  # where, in these bytes, the last top-level element ended
+        self._boundary = 0, ""  # where expat said that a top-level element ended, and its name
         self._finished = False
         self._stepwise = True
         # What expat was given from offset _retained_from on, kept while a boundary is looked for.
@@ -110,7 +109,9 @@ class StreamParser:
         if self._gathered:
             data = self._gathered + data
             self._gathered = b""
-        if b">" not in data and len(data) < _GATHER and self._in_stream:
+        if not self._in_stream and not self._fed:
+            data = data.lstrip()  # an indenting client ends `</auth>` with a line break; no declaration may follow one
+        elif b">" not in data and len(data) < _GATHER and self._in_stream:
             self._gathered = data
             return []
         if self._retained is not None or self._fed > RENEW_AFTER or len(data) > self.max_stanza:
@@ -119,6 +120,8 @@ class StreamParser:
 
     def _feed(self, data: bytes) -> list[Token]:
         try:
+            if not self._in_stream:
+                check_utf8(data)
             self._parse(data, False)
         except pyexpat.ExpatError as error:
             return self._fail(remote_error(error))
@@ -164,9 +167,11 @@ class StreamParser:
     def _cut(self) -> bytes:
         """Go on in a fresh expat behind the top-level element that has just ended; return what is behind it."""
         assert self._retained is not None
-        tag = _TAG.match(self._retained, self._last - self._retained_from)
-        assert tag is not None, "expat has just parsed it"
-        rest = bytes(self._retained[tag.end() :])
+        index, name = self._boundary
+        rest = bytes(self._retained[index - self._retained_from :])
+        closing_tag, bracket, behind = rest.partition(b">")
+        if bracket and closing_tag.rstrip() == b"</" + name.encode():
+            rest = behind  # else the element had one tag, and expat was behind it
         self._start_expat()
         self._expat.Parse(_ROOT, False)
         self._fed = self._last = self._retained_from = len(_ROOT)
@@ -218,11 +223,13 @@ class StreamParser:
             self._expat, self._top, self._open_lists, self._bindings, self.max_depth, self._completed, _root_ended
         )
 
-    def _completed(self) -> None:
+    def _completed(self, name: str) -> None:
         index = self._expat.CurrentByteIndex
         if index - self._last > self.max_stanza:
             self._top.pop()
             raise RemoteProtocolError("policy-violation", "stanza too big")
-        self._last = index
+        # `index` is where the closing tag begins; behind a tag that closes itself this counts a few bytes too few.
+        self._last = index + len(name) + 3
+        self._boundary = index, name
         if self._retained is not None and index >= self._retained_from:
             raise _Boundary

@@ -40,7 +40,7 @@ class PrefixScopes:
             if key == "xmlns" or key.startswith("xmlns:")
         }
         if declared:
-            if any(prefix and (not value or prefix == "xmlns") for prefix, value in declared.items()):
+            if "xmlns:" in attrs or any(p and (not value or p == "xmlns") for p, value in declared.items()):
                 raise RemoteProtocolError("not-well-formed", "bad namespace declaration")  # XML Names §3, §5
             bindings = {**bindings, **declared}
         prefix, colon, name = qname.rpartition(":")

@@ -97,10 +97,7 @@ class ServerStream(Stream):
             return self._receive_login(data)
         tokens = self._receive(data)
         for token in tokens:
-            if (
-                token.__class__ is not Element
-                or token.attrs.get("xmlns", ns.CLIENT) != _OPEN.get(token.name)
-            ):
+            if token.__class__ is not Element or token.attrs.get("xmlns", ns.CLIENT) != _OPEN.get(token.name):
                 return self._receive_last(tokens)
         return tokens  # type: ignore[return-value]  # all are elements
 
