@@ -38,6 +38,9 @@ _OF_MEMBER = Query(
     *("dialog", "user"),
 )
 
+# The sum hides `app_id` from its index: a list starts at the user's memberships,
+# not at all dialogs of the application.
+_SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=dialogs.c.app_id.type)
 _VIEWER = bindparam("viewer", type_=members.c.user_id.type)
 _OWN_ROW = and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == _VIEWER)
 _ROWS = (
@@ -45,7 +48,7 @@ _ROWS = (
     .select_from(dialogs)
     .outerjoin(members, _OWN_ROW)
     .outerjoin(messages, and_(messages.c.dialog_id == dialogs.c.id, messages.c.seq == dialogs.c.last_seq))
-    .where(_APP)
+    .where(_SAME_APP)
 )
 _m = members.alias("m")
 _d = dialogs.alias("d")
@@ -256,7 +259,9 @@ def _page(wanted: Shape, order: str, descending: bool) -> Query:
 @memoised
 def _total(wanted: Shape) -> Query:
     clauses, names = where(FILTERS, wanted)
-    return Query(select(func.count()).select_from(dialogs).where(_APP, _VISIBLE, *clauses), "app", "viewer", *names)
+    return Query(
+        select(func.count()).select_from(dialogs).where(_SAME_APP, _VISIBLE, *clauses), "app", "viewer", *names
+    )
 
 
 async def _views(tx: Tx, rows: Sequence[Row], viewer: int) -> list[DialogView]:

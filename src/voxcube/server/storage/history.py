@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from sqlalchemy import and_, bindparam, func, select
@@ -10,10 +11,10 @@ from sqlalchemy import and_, bindparam, func, select
 from voxcube.server.core.listing import Listing, Order
 from voxcube.server.core.models import Message, StoredMessage
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
-from voxcube.server.storage.receipts import DELIVERED, READ
-from voxcube.server.storage.schema import hidden_messages, messages, receipts
-from voxcube.server.storage.sql import Query
+from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.receipts import READ
+from voxcube.server.storage.schema import hidden_messages, message_ids, messages, receipts
+from voxcube.server.storage.sql import Query, in_list
 
 _NAMES = (
     *("id", "app_id", "dialog_id", "seq", "sender_id", "recipient_id", "body", "date_sent"),
@@ -40,10 +41,19 @@ _HIDDEN_FROM_VIEWER = and_(
 _VISIBLE = (
     messages.c.dialog_id == bindparam("dialog"),
     messages.c.app_id == bindparam("app"),
-    messages.c.seq > bindparam("after"),
+    # The sum hides `seq` from the primary key: pages shall walk the index on dates, which needs no sorting.
+    messages.c.seq + 0 > bindparam("after", type_=messages.c.seq.type),
     ~select(hidden_messages.c.seq).where(_HIDDEN_FROM_VIEWER).exists(),
 )
 _SCOPE = ("dialog", "app", "after", "viewer")
+# The narrow table of ids knows where a message is; without it a look-up would walk the whole dialog.
+_OF_IDS = select(message_ids.c.seq).where(
+    message_ids.c.app_id == bindparam("app"), message_ids.c.dialog_id == bindparam("dialog")
+)
+_OWN: dict[tuple[str, str], OwnClause] = {
+    ("_id", "eq"): lambda name: messages.c.seq.in_(_OF_IDS.where(message_ids.c.id == bindparam(name))),
+    ("_id", "in"): lambda name: messages.c.seq.in_(_OF_IDS.where(in_list(message_ids.c.id, name))),
+}
 _HIDDEN_COUNT = Query(
     select(func.count())
     .select_from(hidden_messages)
@@ -108,29 +118,30 @@ class HistoryStore:
 
 @memoised
 def _page(wanted: Shape, order: str, descending: bool) -> Query:
-    clauses, names = where(FILTERS, wanted)
+    clauses, names = where(FILTERS, wanted, _OWN)
     column = FILTERS[order]
+    if order == "date_sent" and any(condition in _OWN for condition in wanted):
+        column = column + 0  # few messages, found by their ids: sorting them is cheaper than walking the dates
     keys = (column.desc(), messages.c.seq.desc()) if descending else (column, messages.c.seq)
     return paged(select(*_COLUMNS).where(*_VISIBLE, *clauses).order_by(*keys), *_SCOPE, *names)
 
 
 @memoised
 def _count(wanted: Shape) -> Query:
-    clauses, names = where(FILTERS, wanted)
+    clauses, names = where(FILTERS, wanted, _OWN)
     return Query(select(func.count()).select_from(messages).where(*_VISIBLE, *clauses), *_SCOPE, *names)
 
 
 async def _add_receipts(tx: Tx, dialog_id: str, found: Sequence[StoredMessage]) -> None:
-    seqs = [stored.message.seq for stored in found]
+    arrived = sorted(found, key=lambda stored: stored.message.seq)
+    seqs = [stored.message.seq for stored in arrived]
     for stored in found:
         stored.read_ids[stored.message.sender_id] = stored.delivered_ids[stored.message.sender_id] = None
-    for user_id, kind, low, high in await tx.fetch(_INTERVALS, dialog_id, min(seqs), max(seqs)):
-        for stored in found:
-            if low <= stored.message.seq <= high:
-                if kind == READ:
-                    stored.read_ids[user_id] = None
-                if kind in (READ, DELIVERED):  # what is read was delivered
-                    stored.delivered_ids[user_id] = None
+    for user_id, kind, low, high in await tx.fetch(_INTERVALS, dialog_id, seqs[0], seqs[-1]):
+        for stored in arrived[bisect_left(seqs, low) : bisect_right(seqs, high)]:
+            stored.delivered_ids[user_id] = None  # what is read was delivered
+            if kind == READ:
+                stored.read_ids[user_id] = None
 
 
 def _stored(row: Row) -> StoredMessage:

@@ -15,6 +15,7 @@ from voxcube.server.storage.sql import Query, in_list
 _INTEGER = BigInteger()
 
 Shape = tuple[tuple[str, str], ...]
+OwnClause = Callable[[str], Any]  # the name of the parameter → the clause
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -40,13 +41,20 @@ def values(conditions: Sequence[Condition]) -> list[Any]:
     return found
 
 
-def where(columns: Mapping[str, ColumnElement[Any]], wanted: Shape) -> tuple[list[Any], list[str]]:
-    """The SQL conditions for a shape, and the names of their parameters."""
+def where(
+    columns: Mapping[str, ColumnElement[Any]], wanted: Shape, own: Mapping[tuple[str, str], OwnClause] | None = None
+) -> tuple[list[Any], list[str]]:
+    """The SQL conditions for a shape, and the names of their parameters.
+
+    ``own`` makes the clause for a field and operator that has a better way than comparing the column.
+    """
     clauses: list[Any] = []
     names: list[str] = []
     for number, (field, operation) in enumerate(wanted):
         column, name = columns[field], f"w{number}"
-        if operation == "start_with":
+        if own is not None and (field, operation) in own:
+            clauses.append(own[field, operation](name))
+        elif operation == "start_with":
             # Not LIKE: its case folding is not the same on the two databases.
             clauses.append(func.substr(column, 1, bindparam(f"{name}n", type_=Integer())) == bindparam(name))
             names.append(f"{name}n")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voxcube.server.core.clock import Clock
-from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized
+from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized, Unavailable
 from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
 from voxcube.server.core.models import App, Session, User
 from voxcube.server.features.apps.service import Transactions
@@ -92,7 +92,10 @@ class SessionService:
             if session.user_id is not None:
                 await self._users.touch(tx, session.app_id, session.user_id, now)
 
-        await self._transactions.run(extend)
+        try:
+            await self._transactions.run(extend)
+        except Unavailable:  # what can be read is still answered; the next request extends
+            return session
         return dataclasses.replace(session, expires_at=until, updated_at=now)
 
     # -- making and ending ---------------------------------------------------------------------------------------------
