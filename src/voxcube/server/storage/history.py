@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 
 from voxcube.server.core.listing import Listing, Order
 from voxcube.server.core.models import Message, StoredMessage
@@ -119,7 +120,7 @@ class HistoryStore:
 @memoised
 def _page(wanted: Shape, order: str, descending: bool) -> Query:
     clauses, names = where(FILTERS, wanted, _OWN)
-    column = FILTERS[order]
+    column: ColumnElement[Any] = FILTERS[order]
     if order == "date_sent" and any(condition in _OWN for condition in wanted):
         column = column + 0  # few messages, found by their ids: sorting them is cheaper than walking the dates
     keys = (column.desc(), messages.c.seq.desc()) if descending else (column, messages.c.seq)
