@@ -6,6 +6,7 @@ configuration, a busy port, a database that is away or newer than this program. 
 
 import asyncio
 import errno
+import gc
 import json
 import signal
 import sys
@@ -245,6 +246,11 @@ async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with App(config) as app:
+        # Messages under way are many objects that form no cycles: the collector need not look at them so often, and at
+        # what was made at the start not at all (measured: a quarter of the time per stored message).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         announce(app.doors)
         doors = (f"{door}={_address(*address)}" for door, address in app.doors.items())
         print("ready", *doors, flush=True)

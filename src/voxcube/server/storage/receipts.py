@@ -48,7 +48,9 @@ BRIDGES = bulk_query(
     *(receipts.c.dialog_id, receipts.c.user_id, receipts.c.low, receipts.c.high),
 )
 DROP = Bulk(
-    "DELETE FROM receipts WHERE dialog_id = ? AND user_id = ? AND kind = ? AND low BETWEEN ? AND ?",
+    "DELETE FROM receipts WHERE (dialog_id, user_id, kind, low) IN (SELECT r.dialog_id, r.user_id, r.kind, r.low"
+    " FROM (VALUES {rows}) AS u CROSS JOIN receipts AS r ON r.dialog_id = u.column1 AND r.user_id = u.column2"
+    " AND r.kind = u.column3 AND r.low BETWEEN u.column4 AND u.column5)",
     "DELETE FROM receipts AS t USING unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])"
     " AS u(d, u, k, a, b) WHERE t.dialog_id = u.d AND t.user_id = u.u AND t.kind = u.k AND t.low BETWEEN u.a AND u.b",
     (receipts.c.dialog_id, receipts.c.user_id, receipts.c.kind, receipts.c.low, receipts.c.high),

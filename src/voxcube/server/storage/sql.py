@@ -103,17 +103,28 @@ def _lists_as_json(args: Args) -> Args:
 
 
 class Bulk:
-    """A set-wise statement over many rows at once: `executemany` on SQLite, `unnest` on PostgreSQL.
+    """A set-wise statement over many rows at once: several rows of VALUES on SQLite, `unnest` on PostgreSQL.
 
-    Rows are tuples in the order of `columns`; on PostgreSQL the whole set is one statement and one round trip.
+    Rows are tuples in the order of `columns`. On PostgreSQL the whole set is one statement and one round trip; on
+    SQLite `{rows}` in the template stands for as many rows as fit (`executemany` would give up and take back the
+    interpreter lock for each row, which costs more than the row while the event loop is busy).
     """
 
-    __slots__ = ("columns", "postgresql", "sqlite")
+    __slots__ = ("_sqlite", "_texts", "columns", "postgresql")
 
     def __init__(self, sqlite: str, postgresql: str, columns: Sequence[Column[Any]]) -> None:
-        self.sqlite = sqlite
+        self._sqlite = sqlite
         self.postgresql = postgresql
         self.columns = tuple(columns)
+        self._texts: dict[int, str] = {}
+
+    def sqlite(self, rows: int = 0) -> str:
+        """The text for this many rows."""
+        text = self._texts.get(rows)
+        if text is None:
+            row = "(" + ", ".join("?" * len(self.columns)) + ")"
+            text = self._texts[rows] = self._sqlite.replace("{rows}", ", ".join([row] * rows))
+        return text
 
 
 def _unnest(columns: Sequence[Column[Any]]) -> str:
@@ -125,8 +136,7 @@ def bulk_insert(table: Table, *names: str, ignore_existing: bool = False) -> Bul
     columns = [table.c[name] for name in names]
     into = f"INSERT INTO {table.name} ({', '.join(names)})"
     tail = " ON CONFLICT DO NOTHING" if ignore_existing else ""
-    marks = ", ".join("?" * len(names))
-    return Bulk(f"{into} VALUES ({marks}){tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
+    return Bulk(f"{into} VALUES {{rows}}{tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
 
 
 def bulk_upsert(table: Table, *names: str) -> Bulk:
@@ -136,8 +146,7 @@ def bulk_upsert(table: Table, *names: str) -> Bulk:
     sets = ", ".join(f"{n} = excluded.{n}" for n in names if n not in keys)
     tail = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
     into = f"INSERT INTO {table.name} ({', '.join(names)})"
-    marks = ", ".join("?" * len(names))
-    return Bulk(f"{into} VALUES ({marks}){tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
+    return Bulk(f"{into} VALUES {{rows}}{tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
 
 
 def bulk_update(table: Table, keys: Sequence[str], *names: str, greatest: bool = False) -> Bulk:
@@ -147,16 +156,16 @@ def bulk_update(table: Table, keys: Sequence[str], *names: str, greatest: bool =
     """
     columns = [table.c[name] for name in (*names, *keys)]
     if greatest:
-        one = ", ".join(f"{n} = max({n}, ?)" for n in names)
+        one = ", ".join(f"{n} = max(t.{n}, u.column{i})" for i, n in enumerate(names, 1))
         many = ", ".join(f"{n} = greatest(t.{n}, u.{n})" for n in names)
     else:
-        one = ", ".join(f"{n} = ?" for n in names)
+        one = ", ".join(f"{n} = u.column{i}" for i, n in enumerate(names, 1))
         many = ", ".join(f"{n} = u.{n}" for n in names)
-    where = " AND ".join(f"{key} = ?" for key in keys)
+    where = " AND ".join(f"t.{key} = u.column{i}" for i, key in enumerate(keys, len(names) + 1))
     join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
     alias = ", ".join((*names, *keys))
     return Bulk(
-        f"UPDATE {table.name} SET {one} WHERE {where}",
+        f"UPDATE {table.name} AS t SET {one} FROM (VALUES {{rows}}) AS u WHERE {where}",
         f"UPDATE {table.name} AS t SET {many} FROM {_unnest(columns)} AS u({alias}) WHERE {join}",
         columns,
     )
@@ -165,10 +174,9 @@ def bulk_update(table: Table, keys: Sequence[str], *names: str, greatest: bool =
 def bulk_delete(table: Table, *keys: str) -> Bulk:
     """DELETE of many rows by `keys`."""
     columns = [table.c[name] for name in keys]
-    where = " AND ".join(f"{key} = ?" for key in keys)
     join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
     return Bulk(
-        f"DELETE FROM {table.name} WHERE {where}",
+        f"DELETE FROM {table.name} WHERE ({', '.join(keys)}) IN (VALUES {{rows}})",
         f"DELETE FROM {table.name} AS t USING {_unnest(columns)} AS u({', '.join(keys)}) WHERE {join}",
         columns,
     )

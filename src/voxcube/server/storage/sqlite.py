@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import sqlite3
 import threading
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 READERS = 2
 BUSY_SECONDS = 10.0
+CHUNKS = (64, 16, 4, 1)  # rows in one set-wise change: few texts, so that all stay prepared
 _AWAY = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
@@ -102,11 +104,16 @@ class SqliteTx:
         return result
 
     async def many(self, bulk: Bulk, rows: Sequence[Row]) -> None:
-        if rows:
-            self._connection.executemany(bulk.sqlite, rows)
+        done = 0
+        for size in CHUNKS:
+            text = ""
+            while len(rows) - done >= size:
+                text = text or bulk.sqlite(size)
+                self._connection.execute(text, list(itertools.chain.from_iterable(rows[done : done + size])))
+                done += size
 
     async def pick(self, bulk: Bulk, keys: Sequence[Row]) -> list[Row]:
-        return self._connection.execute(bulk.sqlite, (json.dumps(keys),)).fetchall() if keys else []
+        return self._connection.execute(bulk.sqlite(), (json.dumps(keys),)).fetchall() if keys else []
 
 
 class SqliteDatabase(Database):
