@@ -38,13 +38,16 @@ class LateDelivery:
 
     async def catch_up(self, session: Session) -> None:
         """Delivers what the user was not handed, then what came meanwhile, each once and in order."""
+        found: list[LateMessage] = []
         upto: dict[str, int] = {}
         try:
-            upto = await self._deliver_missed(session.user_id, [session])
+            found, upto = await self._missed(session.user_id)
         except DatabaseError as error:
             # `handed` has not moved: the next session gets them.
             log.warning("late messages could not be read: %s", error)
-        held, session.held = session.held or [], None
+        held, session.held = session.held or [], None  # from here on it is written, not held
+        for message in found:
+            self._write(message, [session], late=True)
         for head, tail, dialog_id, seq in held:
             if seq > upto.get(dialog_id, 0):
                 session.deliver(head, tail, dialog_id, seq)
@@ -68,17 +71,19 @@ class LateDelivery:
             self._start(self._pass_on(session.user_id, others))
 
     async def _pass_on(self, user_id: int, others: list[Target]) -> None:
-        await self._deliver_missed(user_id, others)
+        found, _ = await self._missed(user_id)
+        for message in found:
+            self._write(message, others, late=True)
 
-    async def _deliver_missed(self, user_id: int, targets: list[Target]) -> dict[str, int]:
-        """Returns how far each dialog was read."""
+    async def _missed(self, user_id: int) -> tuple[list[LateMessage], dict[str, int]]:
+        """What the user was not handed, and how far each dialog was read."""
         behind = [
             (dialog_id, max(handed, self._handed.get(dialog_id, user_id)), newest)
             for dialog_id, handed, newest in await self._store.behind(user_id)
         ]
         behind = [row for row in behind if row[2] > row[1]]
         if not behind:
-            return {}
+            return [], {}
         since = self._clock.now_ms() - OFFLINE_DAYS * 86_400_000
         found = await self._store.missed(
             user_id, [(row[0], row[1]) for row in behind], since=since, limit=OFFLINE_MESSAGES
@@ -86,12 +91,11 @@ class LateDelivery:
         upto = {row[0]: row[2] for row in behind}
         for message in found:
             upto[message.dialog_id] = max(upto[message.dialog_id], message.seq)
-            self._write(message, targets, late=True)
         for dialog_id, _, newest in behind:
             # What was left out is had already, too old or own; but what is written counts only when acknowledged.
             if not any(message.dialog_id == dialog_id for message in found):
                 self._handed.note(dialog_id, user_id, newest)
-        return upto
+        return found, upto
 
     def _write(self, message: LateMessage, targets: Iterable[Target], *, late: bool) -> None:
         head, tail = self.encode(message, late=late)
