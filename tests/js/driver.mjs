@@ -12,7 +12,9 @@ const { appId, authKey, config } = JSON.parse(process.argv[2]);
 let credentials = null; // with them, an expired session is renewed and the request tried again
 
 function tell(line) {
-  process.stdout.write(JSON.stringify(line, (_, value) => (value === undefined ? null : value)) + '\n');
+  // An XML element (a message's `delay`) knows its parent, so it is told as text.
+  const told = (_, value) => (value === undefined ? null : value?.attrs && value.children ? String(value) : value);
+  process.stdout.write(JSON.stringify(line, told) + '\n');
 }
 
 function plain(error) {

@@ -324,6 +324,7 @@ async def test_messages_wait_for_somebody_who_is_offline(meeting: Meeting) -> No
     for message_id in ids:
         sender, message = await late.message(message_id)
         assert sender == ann.id
+        assert "urn:xmpp:delay" in message["delay"]
         given.append(message["body"])
     assert given == [f"while you were away {n}" for n in range(3)]
 
