@@ -24,7 +24,8 @@ CLOSE = b'<close xmlns="urn:ietf:params:xml:ns:xmpp-framing"/>'
 BIND = b'<iq type="set" id="b1" xmlns="jabber:client"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>'
 MESSAGE = (
     b'<message xmlns="jabber:client" id="65a1b2c3d4e5f60718293a4b" type="chat" to="88-3@chat.example.org">'
-    b'<body>Lunch &amp; coffee \xe2\x98\x95?</body><extraParams xmlns="jabber:client"><save_to_history>1</save_to_history>'
+    b'<body>Lunch &amp; coffee \xe2\x98\x95?</body><extraParams xmlns="jabber:client">'
+    b"<save_to_history>1</save_to_history>"
     b"<meta><a>1</a><b><c>x</c></b></meta></extraParams>"
     b'<markable xmlns="urn:xmpp:chat-markers:0"/></message>'
 )

@@ -102,7 +102,8 @@ class TestExtraParams:
         )
         assert extra_params.decode(encoded) == params
         assert serialize(extra_params.encode(save=True, markable=True, properties={"a": ""})) == (
-            b'<extraParams xmlns="jabber:client"><save_to_history>1</save_to_history><markable>1</markable><a/></extraParams>'
+            b'<extraParams xmlns="jabber:client"><save_to_history>1</save_to_history><markable>1</markable><a/>'
+            b"</extraParams>"
         )
 
     @pytest.mark.parametrize("properties", [{"a b": "x"}, {"": "x"}, {"a": "\0"}, {"a": {"b:c": "x"}}, {"a": "\ud800"}])
@@ -184,8 +185,8 @@ def test_carbons() -> None:
     wrapped = carbons.encode_sent(message, from_="77-3@h", to="77-3@h/c")
     assert serialize(wrapped) == (
         b'<message xmlns="jabber:client" type="chat" from="77-3@h" to="77-3@h/c"><sent xmlns="urn:xmpp:carbons:2">'
-        b'<forwarded xmlns="urn:xmpp:forward:0"><message xmlns="jabber:client" from="77-3@h/a" to="88-3@h" type="chat" '
-        b'id="1"><body>x</body></message></forwarded></sent></message>'
+        b'<forwarded xmlns="urn:xmpp:forward:0"><message xmlns="jabber:client" from="77-3@h/a" to="88-3@h" '
+        b'type="chat" id="1"><body>x</body></message></forwarded></sent></message>'
     )
     carbon = carbons.decode(wrapped)
     assert carbon is not None
@@ -196,7 +197,8 @@ def test_carbons() -> None:
     assert carbons.decode(element(b"<message><sent xmlns='urn:xmpp:carbons:2'/></message>")) is None
     received = carbons.decode(
         element(
-            b"<message><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message/></forwarded>"
+            b"<message><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message/>"
+            b"</forwarded>"
             b"</received></message>"
         )
     )
@@ -226,7 +228,8 @@ def test_disco() -> None:
     query = disco.encode_info(info)
     assert serialize(query) == (
         b'<query xmlns="http://jabber.org/protocol/disco#info"><identity category="server" type="im"/>'
-        b'<identity category="a" type="b" name="c"/><feature var="urn:xmpp:carbons:2"/><feature var="urn:xmpp:ping"/></query>'
+        b'<identity category="a" type="b" name="c"/><feature var="urn:xmpp:carbons:2"/><feature var="urn:xmpp:ping"/>'
+        b"</query>"
     )
     assert disco.decode_info(query) == info
     assert disco.decode_items(disco.encode_items(["a@b/1", "a@b/2"])) == ["a@b/1", "a@b/2"]
@@ -237,7 +240,8 @@ def test_roster() -> None:
     query = roster.encode(items)
     assert serialize(query) == (
         b'<query xmlns="jabber:iq:roster"><item jid="a@b" subscription="none"/>'
-        b'<item jid="c@d" subscription="both" name="Cee" ask="subscribe"><group>x</group><group>y</group></item></query>'
+        b'<item jid="c@d" subscription="both" name="Cee" ask="subscribe"><group>x</group><group>y</group></item>'
+        b"</query>"
     )
     assert roster.decode(query) == items
     assert roster.decode(element(b"<query><item/><x/></query>")) == []

@@ -20,17 +20,19 @@ from tests.xmpp.helpers import (
 )
 from voxcube.xmpp.errors import LocalProtocolError
 from voxcube.xmpp.framing import TcpFraming, WebSocketFraming, ws_frame
-from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, ServerStream
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream
 from voxcube.xmpp.stream import TRANSITIONS, StreamState, Trigger
 from voxcube.xmpp.xml import Element
 
 AUTH_FEATURES = (
-    b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><mechanisms xmlns="urn:ietf:params:xml:ns:xmpp-sasl">'
+    b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><mechanisms '
+    b'xmlns="urn:ietf:params:xml:ns:xmpp-sasl">'
     b"<mechanism>PLAIN</mechanism></mechanisms></stream:features>"
 )
 BIND_FEATURES = (
     b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/>'
-    b'<session xmlns="urn:ietf:params:xml:ns:xmpp-session"><optional/></session><sm xmlns="urn:xmpp:sm:3"/></stream:features>'
+    b'<session xmlns="urn:ietf:params:xml:ns:xmpp-session"><optional/></session><sm xmlns="urn:xmpp:sm:3"/>'
+    b"</stream:features>"
 )
 SUCCESS = b'<success xmlns="urn:ietf:params:xml:ns:xmpp-sasl"/>'
 BOUND = (
@@ -52,8 +54,8 @@ def header(number: int) -> bytes:
 
 def opened(number: int) -> bytes:
     return (
-        b'<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" from="chat.example.org" id="s%d" version="1.0" xml:lang="en"/>'
-        % number
+        b'<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" from="chat.example.org" id="s%d" version="1.0" '
+        b'xml:lang="en"/>' % number
     )
 
 
@@ -94,12 +96,12 @@ class TestHandshake:
         # All at once is a client that does not wait for any answer: no byte may be lost (RFC 6120 §6.4.6).
         parts = [HEADER, auth(), HEADER, BIND, MESSAGE, b"<presence/>", b"</stream:stream>"]
 
-        def run(pieces: Iterable[bytes]) -> object:
+        def run(pieces: Iterable[bytes]) -> tuple[bytes, list[Event]]:
             door = Door()
             sent = door.receive(*pieces)
             return sent, door.events
 
-        sent, events = however_cut(run, space.join(parts))  # type: ignore[misc]
+        sent, events = however_cut(run, space.join(parts))
         assert sent == (header(1) + AUTH_FEATURES + SUCCESS + header(2) + BIND_FEATURES + BOUND + b"</stream:stream>")
         assert events == [*LOGIN, element(MESSAGE), Element("presence"), Closed()]
 
@@ -267,13 +269,13 @@ class TestLogin:
         ],
     )
     def test_out_of_turn(self, step: int, data: bytes, condition: str) -> None:
-        def run(pieces: Iterable[bytes]) -> object:
+        def run(pieces: Iterable[bytes]) -> tuple[bytes, list[Event]]:
             door = Door()
             door.receive(*[HEADER, auth(), HEADER][:step])
             door.events.clear()
             return door.receive(*pieces), door.events
 
-        sent, events = however_cut(run, data)  # type: ignore[misc]
+        sent, events = however_cut(run, data)
         assert events == [Closed(condition)]
         assert error(condition.encode())[:-16] in sent
         assert sent.startswith(b"<?xml" if step in (0, 2) else b"<stream:error")
@@ -305,7 +307,7 @@ class TestOpen:
         ],
     )
     def test_events(self, data: bytes) -> None:
-        def run(pieces: Iterable[bytes]) -> object:
+        def run(pieces: Iterable[bytes]) -> tuple[bytes, list[Event]]:
             door = open_door()
             return door.receive(*pieces), door.events
 
@@ -331,11 +333,11 @@ class TestOpen:
         ],
     )
     def test_bad_input(self, data: bytes, condition: str) -> None:
-        def run(pieces: Iterable[bytes]) -> object:
+        def run(pieces: Iterable[bytes]) -> tuple[bytes, list[Event], list[Event]]:
             door = open_door()
             return door.receive(*pieces), door.events, door.stream.receive(MESSAGE)
 
-        sent, events, later = however_cut(run, MESSAGE + data)  # type: ignore[misc]
+        sent, events, later = however_cut(run, MESSAGE + data)
         assert events == [element(MESSAGE), Closed(condition)]
         assert later == []
         assert sent.startswith(b'<stream:error xmlns:stream="http://etherx.jabber.org/streams"><' + condition.encode())

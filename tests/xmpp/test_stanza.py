@@ -20,7 +20,8 @@ def test_error_reply() -> None:
         b'to="77-3@chat.example.org/res-a"><body>Lunch?</body>'
         b'<extraParams xmlns="jabber:client"><dialog_id>64c0</dialog_id></extraParams>'
         b'<error code="503" type="cancel"><service-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>'
-        b'<text xmlns="urn:ietf:params:xml:ns:xmpp-stanzas" xml:lang="en">Service not available.</text></error></message>'
+        b'<text xmlns="urn:ietf:params:xml:ns:xmpp-stanzas" xml:lang="en">Service not available.</text>'
+        b"</error></message>"
     )
     assert len(message.children) == 2
 

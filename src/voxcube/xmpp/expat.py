@@ -13,8 +13,8 @@ __all__ = ["RENEW_AFTER", "build_trees", "check_utf8", "create_expat", "remote_e
 # expat keeps every name it ever met until it is freed (27 MiB after 4.4 MiB of ever new names), so that a long-lived
 # connection gets a fresh one after this many bytes.
 RENEW_AFTER = 4 * 1024 * 1024
-# Text reaches us in pieces of this size at most; the buffer belongs to each connection.
-_TEXT_BUFFER = 2048
+# What joins the pieces of a text (at entities and line ends); each connection has one.
+_TEXT_BUFFER = 512
 _XML_SPACE = " \t\r\n"
 
 _new = object.__new__
@@ -78,7 +78,6 @@ def build_trees(
     children = top
     push = open_lists.append
     pop = open_lists.pop
-    scopes: PrefixScopes | None = None
 
     def start(name: str, attrs: dict[str, str]) -> None:
         nonlocal children
@@ -113,32 +112,28 @@ def build_trees(
             raise RemoteProtocolError("bad-format", "text between stanzas")
 
     def enter_prefixes(name: str, attrs: dict[str, str]) -> None:
-        nonlocal scopes
+        # Made when needed: most connections never do.
         scopes = PrefixScopes(bindings, [level[-1] for level in open_lists])
+
+        def start_prefixed(name: str, attrs: dict[str, str]) -> None:
+            nonlocal children
+            element = Element(*scopes.open(name, attrs))
+            if len(open_lists) >= max_depth:
+                raise RemoteProtocolError("policy-violation", "elements are nested too deeply")
+            children.append(element)
+            push(children)
+            children = element.children
+
+        def end_prefixed(name: str) -> None:
+            scopes.close()
+            if len(open_lists) == 1:
+                expat.StartElementHandler = start
+                expat.EndElementHandler = end
+            end(name)
+
         expat.StartElementHandler = start_prefixed
         expat.EndElementHandler = end_prefixed
         start_prefixed(name, attrs)
-
-    def start_prefixed(name: str, attrs: dict[str, str]) -> None:
-        nonlocal children
-        assert scopes is not None
-        name, attrs = scopes.open(name, attrs)
-        if len(open_lists) >= max_depth:
-            raise RemoteProtocolError("policy-violation", "elements are nested too deeply")
-        element = Element(name, attrs)
-        children.append(element)
-        push(children)
-        children = element.children
-
-    def end_prefixed(name: str) -> None:
-        nonlocal scopes
-        assert scopes is not None
-        scopes.close()
-        if len(open_lists) == 1:
-            scopes = None
-            expat.StartElementHandler = start
-            expat.EndElementHandler = end
-        end(name)
 
     expat.StartElementHandler = start
     expat.EndElementHandler = end

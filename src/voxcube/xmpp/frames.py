@@ -64,6 +64,8 @@ class FrameParser:
     It only takes frames that are beyond doubt; any other goes to `parse_frame`, which knows why it is bad.
     """
 
+    __slots__ = ("_end", "_expat", "_fed", "_open_lists", "_top", "max_depth", "max_stanza")
+
     def __init__(self, *, max_stanza: int, max_depth: int = 64) -> None:
         self.max_stanza = max_stanza
         self.max_depth = max_depth

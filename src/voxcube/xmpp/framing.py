@@ -42,6 +42,8 @@ class Framing(Protocol):
 class TcpFraming:
     """One long XML document in each direction."""
 
+    __slots__ = ("_parser",)
+
     def __init__(self) -> None:
         self._parser = StreamParser(max_stanza=_UNLIMITED)
 
@@ -73,6 +75,8 @@ class TcpFraming:
 
 class WebSocketFraming:
     """One complete element per text frame; each carries its own namespace."""
+
+    __slots__ = ("_parser",)
 
     def __init__(self) -> None:
         self._parser = FrameParser(max_stanza=_UNLIMITED)

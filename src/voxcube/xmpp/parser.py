@@ -64,6 +64,27 @@ class StreamParser:
     can restart the stream at that very byte (RFC 6120 §4.3.3); `flow()` ends that.
     """
 
+    __slots__ = (
+        "_bindings",
+        "_boundary",
+        "_expat",
+        "_fed",
+        "_finished",
+        "_gathered",
+        "_in_stream",
+        "_last",
+        "_open_lists",
+        "_parse",
+        "_rest",
+        "_retained",
+        "_retained_from",
+        "_stepwise",
+        "_top",
+        "_work",
+        "max_depth",
+        "max_stanza",
+    )
+
     def __init__(self, *, max_stanza: int, max_depth: int = 64) -> None:
         self.max_stanza = max_stanza
         self.max_depth = max_depth
@@ -77,7 +98,7 @@ class StreamParser:
         # What expat was given from offset _retained_from on, kept while a boundary is looked for.
         self._retained: bytearray | None = None
         self._retained_from = 0
-        self._bindings = dict(_BINDINGS)
+        self._bindings = _BINDINGS
         self._start_expat()
         self._expat.StartElementHandler = self._header
 
@@ -85,7 +106,7 @@ class StreamParser:
         """Expect a new stream header (RFC 6120 §6.4.6) and go stepwise; bytes already received are kept."""
         self._rest = self._gathered + self._rest
         self._stepwise = True
-        self._bindings = dict(_BINDINGS)
+        self._bindings = _BINDINGS
         self._start_expat()
         self._expat.StartElementHandler = self._header
 
@@ -213,7 +234,9 @@ class StreamParser:
             raise RemoteProtocolError("bad-namespace-prefix" if prefix else "bad-format", "not a stream header")
         if attrs.get("xmlns:stream") != ns.STREAMS or attrs.get("xmlns") != ns.CLIENT:
             raise RemoteProtocolError("invalid-namespace")
-        self._bindings.update({key[6:]: value for key, value in attrs.items() if key.startswith("xmlns:")})
+        bindings = {key[6:]: value for key, value in attrs.items() if key.startswith("xmlns:")}
+        if len(bindings) > 1:
+            self._bindings = {**_BINDINGS, **bindings}
         self._top.append(StreamStart({key: value for key, value in attrs.items() if not key.startswith("xmlns")}))
         self._enter_stream()
 

@@ -61,6 +61,20 @@ class ServerStream(Stream):
     that arrives before the login succeeds, `stanza_limit` for one top-level element after it.
     """
 
+    __slots__ = (
+        "_aliases",
+        "_bind_iq",
+        "_domain",
+        "_failures",
+        "_held",
+        "_max_depth",
+        "_new_id",
+        "_offer_plain",
+        "_receive",
+        "_stanza_limit",
+        "_unauthenticated_left",
+    )
+
     def __init__(
         self,
         framing: Framing,
@@ -75,7 +89,7 @@ class ServerStream(Stream):
     ) -> None:
         super().__init__(framing)
         self._domain = domain
-        self._hosts = aliases | {domain}
+        self._aliases = aliases
         self._offer_plain = offer_plain
         self._new_id = new_id
         self._unauthenticated_left = unauthenticated_limit
@@ -201,7 +215,8 @@ class ServerStream(Stream):
             return self._end(token, "bad-format")
         self._send_header()
         # JavaScript names the host of its URL, which may be an alias (realtime §2).
-        if token.attrs.get("to", self._domain).lower() not in self._hosts:
+        to = token.attrs.get("to", self._domain).lower()
+        if to != self._domain and to not in self._aliases:
             return self._broken("host-unknown")
         if token.attrs.get("version", "1.0").split(".")[0] != "1":
             return self._broken("unsupported-version")

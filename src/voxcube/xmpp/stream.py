@@ -93,6 +93,8 @@ class Closed:
 class Stream:
     """The common part of ServerStream and ClientStream."""
 
+    __slots__ = ("_header_sent", "_queue", "framing", "jid", "state")
+
     def __init__(self, framing: Framing) -> None:
         self.framing = framing
         self.state = StreamState.HEADER
