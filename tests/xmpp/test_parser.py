@@ -50,6 +50,7 @@ def test_header() -> None:
         b"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>": "invalid-namespace",
         b"<?xml version='1.0' encoding='iso-8859-1'?><a>": "unsupported-encoding",
         b"<!DOCTYPE a><a>": "restricted-xml",
+        b"<stream:x>\xff<a>": "bad-format",
         "<a>".encode("utf-16"): "unsupported-encoding",
         "<a>".encode("utf-16-be"): "unsupported-encoding",
         "<a>".encode("utf-16-le"): "unsupported-encoding",

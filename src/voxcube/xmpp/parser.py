@@ -39,6 +39,7 @@ _HONEST_PIECE = 256
 _MIN_BUDGET = 8 * 1024 * 1024
 _CLOSING_TAG = 1024  # slack for what follows a stanza that is just below the limit
 
+_SPACE = b" \t\r\n"
 # The root under which a renewed parser goes on in the middle of a stream.
 _ROOT = b"<stream:stream>"
 _BINDINGS = {"": ns.CLIENT, "stream": ns.STREAMS}
@@ -131,7 +132,9 @@ class StreamParser:
             data = self._gathered + data
             self._gathered = b""
         if not self._in_stream and not self._fed:
-            data = data.lstrip()  # an indenting client ends `</auth>` with a line break; no declaration may follow one
+            data = data.lstrip(
+                _SPACE
+            )  # an indenting client ends `</auth>` with a line break; no declaration may follow one
         elif b">" not in data and len(data) < _GATHER and self._in_stream:
             self._gathered = data
             return []
@@ -141,8 +144,8 @@ class StreamParser:
 
     def _feed(self, data: bytes) -> list[Token]:
         try:
-            if not self._in_stream:
-                check_utf8(data)
+            if self._fed < 2:
+                check_utf8(data[: 2 - self._fed])
             self._parse(data, False)
         except pyexpat.ExpatError as error:
             return self._fail(remote_error(error))
