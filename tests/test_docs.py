@@ -12,6 +12,7 @@ import typer
 from voxcube.server.cli import cli
 from voxcube.server.config import Config, flag, variable
 from voxcube.server.core.models import AppSettings
+from voxcube.xmpp import ns
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,6 +73,14 @@ def test_links_and_named_files_exist() -> None:
         r"`((?:src|tests|xmpp|server|client)/[\w./]+)`", (DOCS / "reference/protocols.md").read_text()
     ):
         assert (ROOT / name).exists() or (ROOT / "src/voxcube" / name).exists(), f"protocols.md names {name}"
+
+
+def test_every_advertised_namespace_has_a_row() -> None:
+    text = (DOCS / "reference/protocols.md").read_text()
+    for path in (ROOT / "src/voxcube/server/features").glob("*/xmpp.py"):
+        for names in re.findall(r"disco=\(([^)]*)\)", path.read_text()):
+            for name in re.findall(r"ns\.([A-Z_]+)", names):
+                assert f"`{getattr(ns, name)}`" in text, f"{path.parent.name} advertises {name}"
 
 
 @pytest.mark.parametrize("name", ["first_chat.py", "first_chat.mjs"])
