@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.features.world import World
+from tests.features.world import World, opened
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.storage import receipts
 
@@ -68,6 +68,20 @@ async def test_one_private_dialog_although_both_start_it_at_once(world: World) -
     found = await world.dialogs.private_between(world.app.id, bob.id, ann.id, create=True)
     assert found is not None
     assert found.id == made[0]["_id"]
+
+
+async def test_one_private_dialog_although_two_nodes_start_it_at_once(world: World, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("one server process per SQLite file")
+    async with opened(database_url, apps=False) as other_node:
+        for number in range(20):
+            ann, bob = await world.user(f"ann{number}"), await world.user(f"bob{number}")
+            made = await asyncio.gather(
+                world.dialogs.private_between(world.app.id, ann.id, bob.id, create=True),
+                other_node.dialogs.private_between(world.app.id, bob.id, ann.id, create=True),
+            )
+            assert made[0] is not None
+            assert made[0] == made[1]
 
 
 async def test_private_between_finds_and_makes(world: World) -> None:
@@ -133,35 +147,35 @@ async def test_public_dialog_has_its_creator_as_first_subscriber(world: World) -
     assert await items(at_bob) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "type"),
-        ({"type": 1, "name": "x"}, "base"),
-        ({"type": 5, "name": "x"}, "type"),
-        ({"type": "two", "name": "x"}, "type"),
-        ({"type": 10**40}, "type"),
-        ({"type": 2}, "name"),
-        ({"type": 2, "name": "  "}, "name"),
-        ({"type": 2, "name": "x" * 256}, "name"),
-        ({"type": 2, "name": "x", "occupants_ids": ["a"]}, "occupants_ids"),
-        ({"type": 2, "name": "x", "occupants_ids": {"a": "b"}}, "occupants_ids"),
-        ({"type": 2, "name": "x", "admins_ids": [4711]}, "admins_ids"),
-        ({"type": 2, "name": "x", "admins_ids": [1, 2, 3, 4, 5, 6, 7]}, "admins_ids"),
-        ({"type": 2, "name": "x", "data": {"x": "y" * 5000}}, "data"),
-        ({"type": 2, "name": "x", "extensions": "x"}, "extensions"),
-        ({"type": 3}, "occupants_ids"),
-        ({"type": 3, "occupants_ids": []}, "occupants_ids"),
-        ({"type": 3, "occupants_ids": [4711]}, "occupants_ids"),
-        ({"type": 3, "occupants_ids": [10**30]}, "occupants_ids"),
-        ({"type": 3, "occupants_ids": [4711, 4712]}, "occupants_ids"),
-    ],
-)
-async def test_refused(world: World, body: dict[str, Any], field: str) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "type"),
+    ({"type": 1, "name": "x"}, "base"),
+    ({"type": 5, "name": "x"}, "type"),
+    ({"type": "two", "name": "x"}, "type"),
+    ({"type": 10**40}, "type"),
+    ({"type": 2}, "name"),
+    ({"type": 2, "name": "  "}, "name"),
+    ({"type": 2, "name": "x" * 256}, "name"),
+    ({"type": 2, "name": "x", "occupants_ids": ["a"]}, "occupants_ids"),
+    ({"type": 2, "name": "x", "occupants_ids": {"a": "b"}}, "occupants_ids"),
+    ({"type": 2, "name": "x", "admins_ids": [4711]}, "admins_ids"),
+    ({"type": 2, "name": "x", "admins_ids": [1, 2, 3, 4, 5, 6, 7]}, "admins_ids"),
+    ({"type": 2, "name": "x", "data": {"x": "y" * 5000}}, "data"),
+    ({"type": 2, "name": "x", "extensions": "x"}, "extensions"),
+    ({"type": 3}, "occupants_ids"),
+    ({"type": 3, "occupants_ids": []}, "occupants_ids"),
+    ({"type": 3, "occupants_ids": [4711]}, "occupants_ids"),
+    ({"type": 3, "occupants_ids": [10**30]}, "occupants_ids"),
+    ({"type": 3, "occupants_ids": [4711, 4712]}, "occupants_ids"),
+]
+
+
+async def test_refused(world: World) -> None:
     client = await world.login(await world.user("ann"))
-    answer = await client.post("/chat/Dialog", json=body)
-    assert (answer.status_code, list(answer.json()["errors"])) == (422, [field])
-    assert await items(client) == []
+    for body, field in REFUSED:
+        answer = await client.post("/chat/Dialog", json=body)
+        assert (answer.status_code, list(answer.json()["errors"])) == (422, [field])
+        assert await items(client) == []
 
 
 async def test_broadcasts_are_refused_with_a_hint(world: World) -> None:

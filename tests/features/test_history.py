@@ -3,7 +3,6 @@
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.features.world import World
 from voxcube.server.core.models import User
@@ -207,11 +206,13 @@ async def test_preview_shows_the_newest_twenty_to_strangers(world: World) -> Non
     assert (await client.get(f"/chat/Message?chat_dialog_id={dialog_id}")).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=-1", "limit=x", "skip=100001", "date_sent[gt]=soon", "date_sent[foo]=1", "mark_as_read=maybe"]
-)
-async def test_refused(world: World, query: str) -> None:
+REFUSED = ["limit=-1", "limit=x", "skip=100001", "date_sent[gt]=soon", "date_sent[foo]=1", "mark_as_read=maybe"]
+
+
+async def test_refused(world: World) -> None:
     ann = await world.user("ann")
     dialog_id = await dialog(world, ann)
-    answer = await (await world.login(ann)).get(f"/chat/Message?chat_dialog_id={dialog_id}&{query}")
-    assert answer.status_code == 422
+    client = await world.login(ann)
+    for query in REFUSED:
+        answer = await client.get(f"/chat/Message?chat_dialog_id={dialog_id}&{query}")
+        assert answer.status_code == 422, query

@@ -53,30 +53,33 @@ async def test_sign_up_needs_a_key_or_a_session(world: World) -> None:
     assert errors(await world.client().post("/users", json=body, headers=wrong)) == (401, {"base": ["Unauthorized"]})
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"login": "ab"}, {"login": ["is too short (minimum is 3 characters)"]}),
-        ({"login": "a" * 71}, {"login": ["is too long (maximum is 70 characters)"]}),
-        ({"login": None}, {"base": ["Login or email is required"]}),
-        ({"login": "", "email": ""}, {"base": ["Login or email is required"]}),
-        ({"email": "ann at home"}, {"email": ["should look like an email address"]}),
-        ({"password": "1234567"}, {"password": ["is too short (minimum is 8 characters)"]}),
-        ({"password": "x" * 41}, {"password": ["is too long (maximum is 40 characters)"]}),
-        ({"password": None}, {"password": ["can't be blank"]}),
-        ({"phone": "12345"}, {"phone": ["should contain 10 to 15 digits"]}),
-        ({"full_name": "x" * 256}, {"full_name": ["is too long (maximum is 255 characters)"]}),
-        ({"tag_list": "a,b,c,d,e,f"}, {"user_tags": ["are too many (maximum is 5)"]}),
-        ({"timezone": "late"}, {"timezone": ["must be an integer"]}),
-        ({"blob_id": 10**30}, {"blob_id": ["is too large"]}),
-        ({"full_name": {"first": "Ann"}}, {"full_name": ["must be a string"]}),
-        ({"login": "ab", "phone": "1"}, {"login": [...], "phone": [...]}),
-    ],
-)
-async def test_mistakes_are_told_by_field(world: World, change: dict[str, Any], expected: dict[str, Any]) -> None:
-    status, found = errors(await sign_up(world, **{"login": "ann", **change}))
-    assert status == 422
-    assert found == expected or (set(found) == set(expected) and [...] in expected.values())
+MISTAKES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"login": "ab"}, {"login": ["is too short (minimum is 3 characters)"]}),
+    ({"login": "a" * 71}, {"login": ["is too long (maximum is 70 characters)"]}),
+    ({"login": None}, {"base": ["Login or email is required"]}),
+    ({"login": "", "email": ""}, {"base": ["Login or email is required"]}),
+    ({"email": "ann at home"}, {"email": ["should look like an email address"]}),
+    ({"password": "1234567"}, {"password": ["is too short (minimum is 8 characters)"]}),
+    ({"password": "x" * 41}, {"password": ["is too long (maximum is 40 characters)"]}),
+    ({"password": None}, {"password": ["can't be blank"]}),
+    ({"phone": "12345"}, {"phone": ["should contain 10 to 15 digits"]}),
+    ({"full_name": "x" * 256}, {"full_name": ["is too long (maximum is 255 characters)"]}),
+    ({"tag_list": "a,b,c,d,e,f"}, {"user_tags": ["are too many (maximum is 5)"]}),
+    ({"timezone": "late"}, {"timezone": ["must be an integer"]}),
+    ({"blob_id": 10**30}, {"blob_id": ["is too large"]}),
+    ({"full_name": {"first": "Ann"}}, {"full_name": ["must be a string"]}),
+    (
+        {"login": "ab", "phone": "1"},
+        {"login": ["is too short (minimum is 3 characters)"], "phone": ["should contain 10 to 15 digits"]},
+    ),
+]
+
+
+async def test_mistakes_are_told_by_field(world: World) -> None:
+    for change, expected in MISTAKES:
+        status, found = errors(await sign_up(world, **{"login": "ann", **change}))
+        assert status == 422
+        assert found == expected
 
 
 async def test_numbers_are_texts_where_texts_belong(world: World) -> None:
@@ -165,24 +168,24 @@ async def test_list_by_other_fields(world: World) -> None:
     assert answer.json()["limit"] == 5
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        "created_at[gt]=5",
-        "login[start_with]=ann",
-        "login[foo]=ann",
-        "id=abc",
-        "id[gt]=5",
-        "id=1&limit=-1",
-        "id=1&offset=100001",
-        "id=1&created_at[gt]=yesterday",
-        "login[start_with][]=anna",
-    ],
-)
-async def test_lists_that_are_refused(world: World, query: str) -> None:
+REFUSED_LISTS = [
+    "",
+    "created_at[gt]=5",
+    "login[start_with]=ann",
+    "login[foo]=ann",
+    "id=abc",
+    "id[gt]=5",
+    "id=1&limit=-1",
+    "id=1&offset=100001",
+    "id=1&created_at[gt]=yesterday",
+    "login[start_with][]=anna",
+]
+
+
+async def test_lists_that_are_refused(world: World) -> None:
     client = await world.login(await world.user("ann"))
-    assert (await client.get(f"/users/v2?{query}")).status_code == 422
+    for query in REFUSED_LISTS:
+        assert (await client.get(f"/users/v2?{query}")).status_code == 422, query
 
 
 async def test_service_raises_conflict(world: World) -> None:

@@ -157,14 +157,15 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[World]:
-    """A world on the database at ``url``."""
+async def opened(url: str, *, apps: bool = True) -> AsyncIterator[World]:
+    """A world on the database at ``url``; without ``apps`` it is a further node on the database of another world."""
     database = await open_database(url)
     writer = Writer(database, apply_batch)
     writer.start()
     world = World(database, writer)
-    world.app = await world.apps.create("First")
-    world.other = await world.apps.create("Other")
+    if apps:
+        world.app = await world.apps.create("First")
+        world.other = await world.apps.create("Other")
     try:
         yield world
     finally:

@@ -168,6 +168,11 @@ class SessionService:
                 lambda tx: self._tokens.delete_others(tx, token, app_id=session.app_id, user_id=user_id)
             )
 
+    async def forget_ended(self) -> int:
+        """Removes sessions whose life is over; returns how many. For a job that runs on one node."""
+        now = self._clock.now()
+        return await self._transactions.run(lambda tx: self._tokens.delete_expired(tx, now))
+
     # -- passwords -----------------------------------------------------------------------------------------------------
 
     async def check_credentials(self, app_id: int, user_id: int, password: str) -> bool:
