@@ -49,10 +49,9 @@ from voxcube.server.jobs import Jobs
 from voxcube.server.rest.app import create_app
 from voxcube.server.rest.http import HttpServer
 from voxcube.server.storage.cache import Cache
-from voxcube.server.storage.database import Database, DatabaseError
+from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.history import HistoryStore
-from voxcube.server.storage.late import LateStore
 from voxcube.server.storage.messages import apply_batch
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.tokens import TokenStore
@@ -126,7 +125,7 @@ class App:
         # Delivery.
         connected = Sessions()
         handed = Handed(queue.hand_over)
-        late = LateDelivery(LateStore(database), connected, handed, clock, config.domain)
+        late = LateDelivery(database, writer, connected, handed, clock, config.domain)
         stack.push_async_callback(late.close)
         router = self.router = Router(
             connected,
@@ -155,7 +154,7 @@ class App:
         message_service = MessageService(
             facts=cache,
             store=queue,
-            encoder=MessageEncoder(router, config.domain, late.redeliver),
+            encoder=MessageEncoder(router, config.domain, redeliver=late.redeliver, keep=late.keep),
             private_between=private_between,
             clock=clock,
         )
@@ -218,6 +217,7 @@ class App:
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
+        jobs.one_node("ended sessions", CLEAN_SECONDS, sessions.forget_ended)
 
         # The end, in this order: no new work, what is under way, a word to everybody, what was kept in memory.
         async def finish() -> None:
@@ -245,7 +245,7 @@ class App:
             ],
             sessions=sessions,
             health=health,
-            unavailable=(DatabaseError,),
+            unavailable=(Unreachable, Ambiguous, Contention),
         )
         await self._open_doors(xmpp, http)
 

@@ -23,8 +23,8 @@ IqAnswer: TypeAlias = Element | None
 # Returns the payload of the result (None = empty result), or raises a DomainError.
 IqHandler: TypeAlias = "Callable[[Session, Element], IqAnswer | Awaitable[IqAnswer]]"
 # The ticket is None where the session has no stream management. Returns LATER when the stanza is not handled yet.
-MessageHandler: TypeAlias = "Callable[[Session, Element, Ticket | None], _Later | None | Awaitable[_Later | None]]"
-PresenceHandler: TypeAlias = "Callable[[Session, Element], None | Awaitable[None]]"
+MessageHandler: TypeAlias = "Callable[[Session, Element, Ticket | None], _Later | Awaitable[_Later | None] | None]"
+PresenceHandler: TypeAlias = "Callable[[Session, Element], Awaitable[None] | None]"
 
 
 @dataclass(frozen=True, slots=True)

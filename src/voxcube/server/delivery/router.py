@@ -30,8 +30,8 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     """A stanza on its way: `head` + the receiver's address + `tail`.
 
     `kind`: CHAT to a user's sessions; COPY to the sender's other sessions that asked for carbons (`head` and `tail` are
-    the carbon's, `origin` is left out); OWN to a user's sessions but `origin`; GROUP to the members of a dialog; GROUP_OTHERS to the members but `user_id`.
-    `seq` is 0 for what is not stored.
+    the carbon's, `origin` is left out); OWN to a user's sessions but `origin`; GROUP to the members of a dialog;
+    GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored.
     """
 
     kind: int

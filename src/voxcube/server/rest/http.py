@@ -41,8 +41,8 @@ class HttpServer(uvicorn.Server):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
         self._task = asyncio.create_task(self.serve(sockets=[listener]))
-        while not self.started and not self._task.done():
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 - uvicorn tells by a flag
+        while not self.started and not self._task.done():  # noqa: ASYNC110 - uvicorn tells by a flag
+            await asyncio.sleep(0.005)
         if self._task.done():
             await self._task
             raise OSError("the HTTP server did not start")

@@ -73,11 +73,11 @@ class Cache:
 
     # -- look-ups --------------------------------------------------------------------------------------------------
 
-    def peek_dialog(self, dialog_id: str) -> DialogFacts | object | None:
+    def peek_dialog(self, dialog_id: str) -> Any:
         """The dialog's facts, None when there is no such dialog, MISSING when they must be read."""
         return self._facts.get(("dialog", dialog_id), MISSING)
 
-    def peek_pair(self, app_id: int, a: int, b: int) -> str | object | None:
+    def peek_pair(self, app_id: int, a: int, b: int) -> Any:
         """The id of the private dialog of two users, None, or MISSING."""
         return self._facts.get(("pair", app_id, a, b) if a < b else ("pair", app_id, b, a), MISSING)
 
@@ -152,7 +152,7 @@ class Cache:
             return found  # type: ignore[no-any-return]
         waiting = self._loading.get(key)
         if waiting is not None:
-            return await asyncio.shield(waiting)  # type: ignore[no-any-return]
+            return await asyncio.shield(waiting)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:

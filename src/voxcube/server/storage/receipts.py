@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
 
 from voxcube.server.core.errors import NotFound
+from voxcube.server.storage import offline
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
 from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select, bulk_update
@@ -83,7 +84,7 @@ class Mark(Change):
 
 
 class HandOver(Change):
-    """The highest seq of a dialog handed to one of a user's sessions."""
+    """The highest seq of a dialog handed to one of a user's sessions; without a dialog: of its offline queue."""
 
     __slots__ = ("dialog_id", "seq", "user_id")
 
@@ -96,12 +97,14 @@ class HandOver(Change):
 
 
 async def apply_handed(tx: Tx, handed: Sequence[HandOver]) -> None:
-    """Raises `handed` of member rows, in the order of their keys."""
+    """Raises `handed` of member rows, in the order of their keys; what no dialog has leaves the offline queue."""
     highest: dict[tuple[str, int], int] = {}
     for item in handed:
         key = (item.dialog_id, item.user_id)
         highest[key] = max(item.seq, highest.get(key, 0))
-    await tx.many(RAISE_HANDED, [(seq, *key) for key, seq in sorted(highest.items())])
+    rows = sorted(highest.items())
+    await tx.many(RAISE_HANDED, [(seq, *key) for key, seq in rows if key[0]])
+    await offline.forget(tx, [(user_id, seq) for (dialog_id, user_id), seq in rows if not dialog_id])
 
 
 async def apply_marks(

@@ -205,6 +205,21 @@ hidden_messages = Table(
     sqlite_with_rowid=False,
 )
 
+# 1-1 messages that are not kept in the history, waiting for a user without a session. `seq` only ever grows for a user.
+offline_messages = Table(
+    "offline_messages",
+    metadata,
+    _int("user_id"),
+    _int("seq"),
+    _text("message_id", null=False),
+    _int("app_id"),
+    _text("head", null=False),  # the stanza before and after the receiver's address
+    _text("tail", null=False),
+    _int("created_at"),  # ms
+    PrimaryKeyConstraint("user_id", "seq"),
+    UniqueConstraint("user_id", "message_id"),
+)
+
 # Who is online: rows of a node whose lease has run out count as offline.
 presence = Table(
     "presence",

@@ -168,8 +168,9 @@ class Writer:
 
     async def idle(self) -> None:
         """Waits until nothing is queued or being committed."""
-        while any(lane.changes or lane.jobs or lane.committing for lane in self._lanes):
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 - only at the end, where a few milliseconds do not matter
+        # Only at the end of a server, where a few milliseconds do not matter.
+        while any(lane.changes or lane.jobs or lane.committing for lane in self._lanes):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     async def close(self) -> None:
         """Commits what was queued, then ends."""

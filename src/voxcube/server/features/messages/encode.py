@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -34,11 +34,20 @@ _MARKABLE = f'<markable xmlns="{ns.CHAT_MARKERS}"/>'
 class MessageEncoder:
     """Turns drafts into parcels; `service.Encoder`."""
 
-    def __init__(self, router: Router, domain: str, redeliver: Callable[[int, int, str, int], None]) -> None:
-        """`redeliver(app, user, dialog, seq)` delivers from storage what the user never had."""
+    def __init__(
+        self,
+        router: Router,
+        domain: str,
+        *,
+        redeliver: Callable[[int, int, str, int], None],
+        keep: Callable[[int, int, str, Encoded], Awaitable[None] | None],
+    ) -> None:
+        """`redeliver(app, user, dialog, seq)` delivers from storage what the user never had, `keep(app, user, message,
+        stanza)` keeps what is not stored for a user without a session."""
         self._router = router
         self._domain = domain
         self._redeliver = redeliver
+        self._keep = keep
 
     def encode(self, draft: Draft) -> None:
         sender = (draft.origin.decode() or self._bare(draft)) if draft.to_user else self._occupant(draft)
@@ -105,6 +114,11 @@ class MessageEncoder:
 
     def redeliver(self, draft: Draft) -> None:
         self._redeliver(draft.app_id, draft.to_user, draft.dialog_id, draft.seq)
+
+    def keep(self, draft: Draft) -> Awaitable[None] | None:
+        if draft.to_user == draft.sender_id:
+            return None
+        return self._keep(draft.app_id, draft.to_user, draft.message_id, draft.encoded)
 
 
 def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:

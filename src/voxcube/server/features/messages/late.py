@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.gate import Stream
@@ -14,8 +14,11 @@ from voxcube.server.delivery.router import CHAT, COPY, GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions, Target
 from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.encode import Encoded, frame, stored_inner
-from voxcube.server.storage.database import DatabaseError
+from voxcube.server.storage import offline, presence
+from voxcube.server.storage.database import Database, DatabaseError, Tx
 from voxcube.server.storage.late import LateMessage, LateStore
+from voxcube.server.storage.offline import OfflineMessage
+from voxcube.server.storage.writer import Writer
 from voxcube.xmpp.payloads import delay
 from voxcube.xmpp.xml import to_xml
 
@@ -28,8 +31,18 @@ OFFLINE_DAYS = 30
 class LateDelivery:
     """Delivers what storage has and a user does not."""
 
-    def __init__(self, store: LateStore, sessions: Sessions, handed: Handed, clock: Clock, domain: str) -> None:
-        self._store = store
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        sessions: Sessions,
+        handed: Handed,
+        clock: Clock,
+        domain: str,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._store = LateStore(database)
         self._sessions = sessions
         self._handed = handed
         self._clock = clock
@@ -38,16 +51,16 @@ class LateDelivery:
 
     async def catch_up(self, session: Session) -> None:
         """Delivers what the user was not handed, then what came meanwhile, each once and in order."""
-        found: list[LateMessage] = []
+        found: list[LateMessage | OfflineMessage] = []
         upto: dict[str, int] = {}
         try:
-            found, upto = await self._missed(session.user_id)
+            found, upto = await self._missed(session)
         except DatabaseError as error:
             # `handed` has not moved: the next session gets them.
             log.warning("late messages could not be read: %s", error)
         held, session.held = session.held or [], None  # from here on it is written, not held
         for message in found:
-            self._write(message, [session], late=True)
+            self._write(message, [session])
         for head, tail, dialog_id, seq in held:
             if seq > upto.get(dialog_id, 0):
                 session.deliver(head, tail, dialog_id, seq)
@@ -62,45 +75,82 @@ class LateDelivery:
         handed = max(await self._store.handed(dialog_id, user_id), self._handed.get(dialog_id, user_id))
         if handed < seq:
             for message in await self._store.range(dialog_id, seq, seq):
-                self._write(message, targets, late=True)
+                self._write(message, targets)
 
     def left(self, session: Session) -> None:
         """A session ended with messages it never acknowledged: the user's other sessions get them now."""
         others = [other for other in self._sessions.of(session.user_id) if other is not session]
         if others and session.unacknowledged():
-            self._start(self._pass_on(session.user_id, others))
+            self._start(self._pass_on(session, others))
 
-    async def _pass_on(self, user_id: int, others: list[Target]) -> None:
-        found, _ = await self._missed(user_id)
+    async def _pass_on(self, session: Session, others: list[Target]) -> None:
+        found, _ = await self._missed(session)
         for message in found:
-            self._write(message, others, late=True)
+            self._write(message, others)
 
-    async def _missed(self, user_id: int) -> tuple[list[LateMessage], dict[str, int]]:
-        """What the user was not handed, and how far each dialog was read."""
+    async def _missed(self, session: Session) -> tuple[list[LateMessage | OfflineMessage], dict[str, int]]:
+        """What the user was not handed, oldest first, and how far each dialog was read."""
+        user_id = session.user_id
+        since = self._clock.now_ms() - OFFLINE_DAYS * 86_400_000
         behind = [
             (dialog_id, max(handed, self._handed.get(dialog_id, user_id)), newest)
             for dialog_id, handed, newest in await self._store.behind(user_id)
         ]
         behind = [row for row in behind if row[2] > row[1]]
-        if not behind:
-            return [], {}
-        since = self._clock.now_ms() - OFFLINE_DAYS * 86_400_000
-        found = await self._store.missed(
-            user_id, [(row[0], row[1]) for row in behind], since=since, limit=OFFLINE_MESSAGES
-        )
+        stored: list[LateMessage] = []
+        if behind:
+            stored = await self._store.missed(
+                user_id, [(row[0], row[1]) for row in behind], since=since, limit=OFFLINE_MESSAGES
+            )
         upto = {row[0]: row[2] for row in behind}
-        for message in found:
+        for message in stored:
             upto[message.dialog_id] = max(upto[message.dialog_id], message.seq)
         for dialog_id, _, newest in behind:
             # What was left out is had already, too old or own; but what is written counts only when acknowledged.
-            if not any(message.dialog_id == dialog_id for message in found):
+            if not any(message.dialog_id == dialog_id for message in stored):
                 self._handed.note(dialog_id, user_id, newest)
-        return found, upto
+        kept = [
+            message
+            for message in await offline.waiting(self._database, session.app_id, user_id, since)
+            if message.seq > self._handed.get("", user_id)
+        ]
+        if kept:
+            upto[""] = kept[-1].seq
+        return sorted([*stored, *kept], key=lambda message: message.created_at), upto
 
-    def _write(self, message: LateMessage, targets: Iterable[Target], *, late: bool) -> None:
-        head, tail = self.encode(message, late=late)
+    def keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> Awaitable[None] | None:
+        """Keeps a 1-1 message that is not stored, unless the user has an available session anywhere."""
+        return None if self._sessions.of(user_id) else self._keep(app_id, user_id, message_id, stanza)
+
+    async def _keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> None:
+        now_ms = self._clock.now_ms()
+        if await presence.sessions_of(self._database, user_id, now_ms // 1000):
+            return  # on another node
+
+        async def add(tx: Tx) -> None:
+            await offline.add(
+                tx,
+                app_id=app_id,
+                user_id=user_id,
+                message_id=message_id,
+                head=stanza[0],
+                tail=stanza[1],
+                now_ms=now_ms,
+                kept=OFFLINE_MESSAGES,
+            )
+
+        await self._writer.run(add)
+
+    def _write(self, message: LateMessage | OfflineMessage, targets: Iterable[Target]) -> None:
+        if isinstance(message, LateMessage):
+            dialog_id = message.dialog_id
+            head, tail = self.encode(message, late=True)
+        else:
+            dialog_id = ""
+            late = to_xml(delay.encode(delay.Delay(message.created_at // 1000, self._domain)))
+            head, tail = message.head, message.tail.removesuffix(b"</message>") + late.encode() + b"</message>"
         for target in targets:
-            target.deliver(head, tail, message.dialog_id, message.seq)
+            target.deliver(head, tail, dialog_id, message.seq)
 
     def encode(self, message: LateMessage, *, late: bool) -> Encoded:
         """The stanza of a stored message; `late` adds when it was sent (XEP-0203)."""

@@ -6,6 +6,7 @@ under way to the same dialog, so that a receiver sees both in the order of sendi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -56,6 +57,7 @@ class Draft:
     attachments: str | None  # JSON
     extras: str | None  # XML of the stanza's other children
     done: Callable[[Draft, Exception | None], None]
+    content: bool = True  # body, attachment or custom parameter
     pending: dict[str, Draft] = field(default_factory=dict)  # the session's last unfinished message by dialog
     source: Any = None
     origin: bytes = b""
@@ -80,6 +82,9 @@ class Encoder(Protocol):
 
     def redeliver(self, draft: Draft) -> None:
         """A private message that was sent again: to the recipient, if it never had it."""
+
+    def keep(self, draft: Draft) -> Awaitable[None] | None:
+        """A private message that is not stored: kept for a recipient without a session. None: it has one."""
 
 
 class Store(Protocol):
@@ -117,6 +122,7 @@ class MessageService:
         self._encoder = encoder
         self._private_between = private_between
         self._clock = clock
+        self._keeping: set[asyncio.Future[None]] = set()
 
     def send(self, draft: Draft) -> Awaitable[None] | None:
         """Sends a message; an awaitable comes back when a fact must be read first, and must be finished before the
@@ -198,7 +204,19 @@ class MessageService:
 
     def _relayed(self, draft: Draft) -> None:
         self._encoder.deliver(draft)
-        draft.done(draft, None)
+        kept = self._encoder.keep(draft) if draft.to_user and draft.content else None
+        if kept is None:
+            draft.done(draft, None)
+        else:
+            task = asyncio.ensure_future(kept)
+            self._keeping.add(task)
+            task.add_done_callback(lambda task: self._kept(draft, task))
+
+    def _kept(self, draft: Draft, task: asyncio.Future[None]) -> None:
+        self._keeping.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            draft.done(draft, error if isinstance(error, Exception) else None)
 
     def _stored(self, draft: Draft, seq: int, fresh: bool, error: Exception | None) -> None:
         if draft.pending.get(draft.dialog_id) is draft:

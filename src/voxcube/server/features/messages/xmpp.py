@@ -115,6 +115,7 @@ class MessageStanzas:
             attachments=_to_json(params.attachments).decode() if params.attachments else None,
             extras=extras or None,
             done=done,
+            content=content,
             pending=session.pending,
             source=Source(stanza, extra, markable, made_id),
             origin=session.address,

@@ -123,6 +123,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
+        "offline_messages",
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("app_id", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.Text(), nullable=False),
+        sa.Column("tail", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "seq"),
+        sa.UniqueConstraint("user_id", "message_id"),
+    )
+    op.create_table(
         "presence",
         sa.Column("user_id", sa.BigInteger(), nullable=False),
         sa.Column("node", sa.Text(), nullable=False),
