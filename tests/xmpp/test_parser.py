@@ -1,11 +1,15 @@
 """TCP bytes → tokens, and what the parser refuses (design §6, RFC 6120 §11)."""
 
 import tracemalloc
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.xmpp.helpers import HEADER, MESSAGE, however_cut, parse_stream, plain
-from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart
+from voxcube.xmpp.framing import ParserPool, TcpFraming
+from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart, Token
 from voxcube.xmpp.xml import Element
 
 
@@ -219,3 +223,65 @@ def test_memory_per_stream_is_small() -> None:
         assert (tracemalloc.get_traced_memory()[0] - before) / len(parsers) < 20_000
     finally:
         tracemalloc.stop()
+
+
+class TestSharedParsers:
+    """Open streams share parsers between stanzas; no stream may notice."""
+
+    @staticmethod
+    def framings(count: int, *, kept: int = 64) -> list[TcpFraming]:
+        pool = ParserPool(kept=kept)
+        made = []
+        for _ in range(count):
+            framing = TcpFraming(pool)
+            framing.set_limits(max_stanza=2000, max_depth=8)
+            assert len(framing.receive(HEADER)) == 1
+            framing.flow()
+            made.append(framing)
+        return made
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 3),
+                st.sampled_from(
+                    [
+                        b"<message/>",
+                        b"<a b='1'><c>t&amp;</c></a>",
+                        b" \n",
+                        b"<iq id='>'>x</iq>\n",
+                        b"<p:q xmlns:p='u'/>",
+                    ]
+                ),
+            ),
+            max_size=12,
+        ),
+        st.randoms(use_true_random=False),
+        st.integers(0, 3),
+    )
+    def test_interleaved_streams_read_what_each_was_sent(
+        self, stanzas: list[tuple[int, bytes]], random: Random, kept: int
+    ) -> None:
+        framings = self.framings(4, kept=kept)
+        alone = [self.framings(1)[0] for _ in framings]
+        sent = [b"".join(data for who, data in stanzas if who == stream) for stream in range(4)]
+        expected = [framing.receive(data) if data else [] for framing, data in zip(alone, sent, strict=True)]
+        got: list[list[Token]] = [[] for _ in framings]
+        while any(sent):
+            stream = random.choice([number for number, data in enumerate(sent) if data])
+            cut = random.randint(1, min(7, len(sent[stream])))
+            got[stream] += framings[stream].receive(sent[stream][:cut])
+            sent[stream] = sent[stream][cut:]
+        assert got == expected
+
+    @pytest.mark.parametrize(
+        "bad", [b"<a", b"<a>", b"text", b"&am", b"<a b='", b"</stream:stream>", b"<a></b>", b"<!--"]
+    )
+    def test_what_one_stream_leaves_open_is_no_other_streams_business(self, bad: bytes) -> None:
+        first, second = self.framings(2)
+        first.receive(b"<message/>")
+        second.receive(b"<message/>")
+        first.receive(bad)
+        assert second.receive(b"<iq/>") == [Element("iq")]
+        third = self.framings(1)[0]
+        assert third.receive(b"<presence/>") == [Element("presence")]

@@ -8,7 +8,7 @@ from voxcube.xmpp.frames import FrameParser
 from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart, Token
 from voxcube.xmpp.xml import Element, serialize
 
-__all__ = ["Framing", "TcpFraming", "WebSocketFraming", "ws_frame"]
+__all__ = ["Framing", "ParserPool", "TcpFraming", "WebSocketFraming", "ws_frame"]
 
 
 _UNLIMITED = 2**31  # the stream machines set the limits that hold
@@ -39,26 +39,67 @@ class Framing(Protocol):
         """What the server writes to the socket for one complete top-level element (or header, or end)."""
 
 
+class ParserPool:
+    """Parsers between two stanzas, for streams with equal limits.
+
+    There all open streams are in the same state, so any parser will do: an idle stream needs none of its own (expat
+    alone takes 10 KiB).
+    """
+
+    def __init__(self, *, kept: int = 64) -> None:
+        """`kept`: how many parsers wait at most for the next stream that has something to say."""
+        self._kept = kept
+        self._idle: list[StreamParser] = []
+
+    def take(self, *, max_stanza: int, max_depth: int) -> StreamParser:
+        if self._idle:
+            return self._idle.pop()
+        return StreamParser.between_stanzas(max_stanza=max_stanza, max_depth=max_depth)
+
+    def give_back(self, parser: StreamParser) -> None:
+        if len(self._idle) < self._kept:
+            self._idle.append(parser)
+
+
 class TcpFraming:
     """One long XML document in each direction."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_flowing", "_limits", "_parser", "_pool")
 
-    def __init__(self) -> None:
-        self._parser = StreamParser(max_stanza=_UNLIMITED)
+    def __init__(self, pool: ParserPool | None = None) -> None:
+        """`pool` is shared by streams that get equal limits before they flow; without one the parser is kept."""
+        self._limits = (_UNLIMITED, 64)
+        self._parser: StreamParser | None = StreamParser(max_stanza=_UNLIMITED)
+        self._pool = pool
+        self._flowing = False
 
     def set_limits(self, *, max_stanza: int, max_depth: int) -> None:
-        self._parser.max_stanza = max_stanza
-        self._parser.max_depth = max_depth
+        self._limits = (max_stanza, max_depth)
+        parser = self._own()
+        parser.max_stanza = max_stanza
+        parser.max_depth = max_depth
 
     def receive(self, data: bytes) -> list[Token]:
-        return self._parser.feed(data)
+        parser = self._parser or self._own()
+        tokens = parser.feed(data)
+        if self._flowing and parser.is_between_stanzas:
+            assert self._pool is not None
+            self._pool.give_back(parser)
+            self._parser = None
+        return tokens
 
     def restart(self) -> None:
-        self._parser.restart()
+        self._own().restart()
 
     def flow(self) -> None:
-        self._parser.flow()
+        self._own().flow()
+        self._flowing = self._pool is not None
+
+    def _own(self) -> StreamParser:
+        if self._parser is None:
+            assert self._pool is not None, "only with a pool a parser is given away"
+            self._parser = self._pool.take(max_stanza=self._limits[0], max_depth=self._limits[1])
+        return self._parser
 
     def open(self, *, from_: str | None = None, to: str | None = None, id_: str | None = None) -> bytes:
         header = f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'"

@@ -6,7 +6,7 @@ not lost, and the result does not depend on how the bytes were cut.
 
 import pyexpat
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
@@ -103,6 +103,29 @@ class StreamParser:
         self._start_expat()
         self._expat.StartElementHandler = self._header
 
+    @classmethod
+    def between_stanzas(cls, *, max_stanza: int, max_depth: int) -> Self:
+        """A parser in the state of an open stream whose last stanza is complete."""
+        self = cls(max_stanza=max_stanza, max_depth=max_depth)
+        self.flow()
+        self._expat.StartElementHandler = None
+        self._go_on_in_stream()
+        return self
+
+    @property
+    def is_between_stanzas(self) -> bool:
+        """Whether nothing is open and nothing waits: another open stream might go on with this parser."""
+        return not (
+            self._open_lists
+            or self._finished
+            or self._stepwise
+            or self._gathered
+            or self._rest
+            or self._fed != self._last
+            or self._retained is not None
+            or self._bindings is not _BINDINGS
+        )
+
     def restart(self) -> None:
         """Expect a new stream header (RFC 6120 §6.4.6) and go stepwise; bytes already received are kept."""
         self._rest = self._gathered + self._rest
@@ -197,10 +220,14 @@ class StreamParser:
         if bracket and closing_tag.rstrip() == b"</" + name.encode():
             rest = behind  # else the element had one tag, and expat was behind it
         self._start_expat()
+        self._go_on_in_stream()
+        return rest
+
+    def _go_on_in_stream(self) -> None:
+        """A fresh expat gets a root of our own."""
         self._expat.Parse(_ROOT, False)
         self._fed = self._last = self._retained_from = len(_ROOT)
         self._enter_stream()
-        return rest
 
     def _take(self) -> list[Token]:
         """The finished top-level items."""

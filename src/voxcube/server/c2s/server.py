@@ -8,9 +8,10 @@ import ssl
 from collections.abc import Collection
 
 from voxcube.server.c2s import websocket
-from voxcube.server.c2s.session import Hub, Session, Wire
+from voxcube.server.c2s.hub import Hub
+from voxcube.server.c2s.session import Session, Wire
 from voxcube.server.c2s.tcp import TcpConnection
-from voxcube.xmpp.framing import TcpFraming, WebSocketFraming
+from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
 from voxcube.xmpp.server import ServerStream
 
 BACKLOG = 4096  # a whole crowd reconnects after a restart
@@ -22,6 +23,7 @@ class XmppServer:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._servers: list[asyncio.Server] = []
+        self._parsers = ParserPool()
 
     async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Opens a TCP door. Raises OSError when the port is taken."""
@@ -29,7 +31,7 @@ class XmppServer:
         secure = tls is not None
         self._servers.append(
             await loop.create_server(
-                lambda: TcpConnection(lambda wire, peer, _: self._session(wire, peer, secure, websocket=False)),
+                lambda: TcpConnection(lambda wire, peer: self._session(wire, peer, secure, websocket=False)),
                 host,
                 port,
                 ssl=tls,
@@ -42,13 +44,13 @@ class XmppServer:
         secure = tls is not None
         self._servers.append(
             await websocket.listen(
-                lambda wire, peer, _: self._session(wire, peer, secure, websocket=True), host, port, tls
+                lambda wire, peer: self._session(wire, peer, secure, websocket=True), host, port, tls
             )
         )
 
     def _session(self, wire: Wire, peer: str, secure: bool, *, websocket: bool) -> Session:
         stream = ServerStream(
-            WebSocketFraming() if websocket else TcpFraming(),
+            WebSocketFraming() if websocket else TcpFraming(self._parsers),
             domain=self._hub.domain,
             aliases=self._hub.aliases,
             # Passwords travel only where nobody can read them (design §2).
@@ -63,6 +65,7 @@ class XmppServer:
 
     def stop_reading(self) -> None:
         """What was not read yet is not acknowledged, and will be sent again elsewhere."""
+        self._hub.stopping = True
         for session in list(self._hub.connected):
             session.stop_reading()
 
@@ -87,6 +90,8 @@ async def gone(sessions: Collection[object], seconds: float) -> None:
 def is_loopback(address: str) -> bool:
     """Whether the peer is on this machine."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
