@@ -149,7 +149,11 @@ class MessageService:
         if draft.to_user == draft.sender_id:
             return None
         dialog_id = self._facts.peek_pair(draft.app_id, draft.sender_id, draft.to_user)
-        return self._facts.peek_dialog(dialog_id) if isinstance(dialog_id, str) else dialog_id or ...
+        if isinstance(dialog_id, str):
+            return self._facts.peek_dialog(dialog_id)
+        if dialog_id is None and not draft.save and self._facts.peek_user(draft.app_id, draft.to_user) is True:
+            return None  # relayed between users without a dialog
+        return ...
 
     async def _private(self, draft: Draft) -> Facts | None:
         """The private dialog with the recipient: made where the message is stored, else only looked for."""
