@@ -9,8 +9,9 @@ from typing import Any
 
 from voxcube.server import tls
 from voxcube.server.c2s.dispatch import Dispatch
+from voxcube.server.c2s.hub import Hub, Limits, Outboxes
 from voxcube.server.c2s.server import XmppServer
-from voxcube.server.c2s.session import Hub, Outboxes, Session
+from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.bus import Bus
 from voxcube.server.cluster.local import LocalBus
 from voxcube.server.config import Config
@@ -64,6 +65,7 @@ HANDED_SECONDS = 1.0  # how far `handed` in the database may lag
 ASK_SECONDS = 1.0  # after which a quiet session is asked what it has got
 GENERATION_SECONDS = 1.0
 PRESENCE_SECONDS = 0.5
+BEAT_SECONDS = 1.0
 CLEAN_SECONDS = 30.0
 BATCH_SECONDS = 5.0  # how long a stop waits for what is being committed
 
@@ -71,12 +73,18 @@ BATCH_SECONDS = 5.0  # how long a stop waits for what is being committed
 class App:
     """A node. `async with App(config) as app:` opens the doors, and closes them in good order."""
 
-    def __init__(self, config: Config, *, bus: Bus | None = None, clock: Clock | None = None) -> None:
-        """`bus` carries words to other nodes; none by default. Nothing is opened yet."""
+    def __init__(
+        self, config: Config, *, bus: Bus | None = None, clock: Clock | None = None, limits: Limits | None = None
+    ) -> None:
+        """`bus` carries words to other nodes; none by default. `limits` are those of XMPP connections.
+
+        Nothing is opened yet.
+        """
         self.config = config
         self.doors: dict[str, tuple[str, int]] = {}
         self._bus = bus or LocalBus()
         self._clock = clock or SystemClock()
+        self._limits = limits or Limits()
         self._ids = Ids(self._clock)
         self._stack = contextlib.AsyncExitStack()
         self.database: Database
@@ -130,10 +138,12 @@ class App:
         router = self.router = Router(
             connected,
             self._bus,
+            name=ids.object_id(),
             members=cache.peek_dialog,
             load_members=cache.dialog,
             recover=late.recover,
-            groups_of=cache.groups_of,
+            positions=late.positions,
+            now_ms=clock.now_ms,
             forgotten=cache.drop,
             forget_all=cache.clear,
         )
@@ -196,6 +206,7 @@ class App:
             authenticate=sessions.check_credentials,
             gone=gone,
             ids=ids,
+            limits=self._limits,
         )
         xmpp = XmppServer(hub)
 
@@ -214,6 +225,7 @@ class App:
         jobs.every(HANDED_SECONDS, flush_handed)
         jobs.every(ASK_SECONDS, ask_quiet)
         jobs.every(GENERATION_SECONDS, cache.follow_generation)
+        jobs.every(BEAT_SECONDS, router.beat)
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)

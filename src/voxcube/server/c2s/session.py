@@ -9,28 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from typing import Any, Protocol
 from xml.sax.saxutils import escape
 
-from voxcube.server.c2s.dispatch import Dispatch
-from voxcube.server.core.ids import Ids
-from voxcube.server.delivery.handed import Handed
-from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.c2s.errors import is_outage
+from voxcube.server.c2s.hub import Hub
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import ws_frame
 from voxcube.xmpp.jid import parse_user_local, user_jid
-from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream, StreamState
 from voxcube.xmpp.sm import InboundAcks, OutboundQueue, Ticket
 from voxcube.xmpp.xml import Element, serialize
 
 log = logging.getLogger(__name__)
 
-AUTH_SECONDS = 30.0  # to the first <auth/>
-FAILED_SECONDS = 60.0  # after a failed one: JS re-dials for ever when the server closes first (realtime §2.3)
-OUTBOX_LIMIT = 4 * 1024 * 1024  # bytes a slow reader may leave unread beyond what its socket takes
 INBOX_LIMIT = 64  # stanzas that wait behind one before the socket is not read any more
 ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
 MAX_RESOURCE = 256  # characters
@@ -42,58 +36,12 @@ class Wire(Protocol):
     """What a session needs of its socket."""
 
     def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes when all is written and the peer has read it, at the latest after some seconds."""
+
     def abort(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-
-
-class Outboxes:
-    """Writes what the sessions have gathered once per turn of the event loop."""
-
-    def __init__(self) -> None:
-        self._filled: list[Session] = []
-        self._loop = asyncio.get_running_loop()
-
-    def filled(self, session: Session) -> None:
-        if not self._filled:
-            self._loop.call_soon(self._flush)
-        self._filled.append(session)
-
-    def _flush(self) -> None:
-        sessions, self._filled = self._filled, []
-        for session in sessions:
-            session.flush()
-
-
-class Room(Protocol):
-    """The writer's back-pressure."""
-
-    @property
-    def full(self) -> bool: ...
-
-    async def room(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Hub:
-    """What all sessions of a node share."""
-
-    domain: str
-    aliases: frozenset[str]
-    dispatch: Dispatch
-    sessions: Sessions
-    handed: Handed
-    outboxes: Outboxes
-    pressure: Room
-    authenticate: Callable[[int, int, str], Awaitable[bool]]  # application, user, password
-    gone: Callable[[Session], None]  # the session has ended
-    ids: Ids
-    auth_seconds: float = AUTH_SECONDS
-    failed_seconds: float = FAILED_SECONDS
-    outbox_limit: int = OUTBOX_LIMIT
-    bound: dict[str, Session] = field(default_factory=dict)
-    connected: set[Session] = field(default_factory=set)
 
 
 class Session:
@@ -130,7 +78,7 @@ class Session:
         self._inbox: deque[Any] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
-            hub.auth_seconds, self._too_late
+            hub.limits.auth_seconds, self._too_late
         )
         hub.connected.add(self)
 
@@ -139,17 +87,17 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Bytes (one frame's payload on a WebSocket) have come."""
         events = self.stream.receive(data)
-        if self._busy:
+        if self._busy:  # what the stream has to say to it waits as well
             self._inbox.extend(events)
             if len(self._inbox) > INBOX_LIMIT:
                 self._read(False)
-        else:
-            for index, event in enumerate(events):
-                self._handle(event)
-                if self._busy or self._inbox:
-                    self._inbox.extend(events[index + 1 :])
-                    self._drain()
-                    break
+            return
+        for index, event in enumerate(events):
+            self._handle(event)
+            if self._inbox or self.ended or self._busy:
+                self._inbox.extend(events[index + 1 :])
+                self._drain()
+                break
         self.write_stream()
 
     def _drain(self) -> None:
@@ -165,7 +113,7 @@ class Session:
         elif kind is BindRequest:
             self._bind(event)
         elif kind is Closed:
-            self._close_wire()
+            self._close_wire()  # with what the stream has said last
 
     def _wait(self, work: Awaitable[None]) -> None:
         """Runs `work` before the next event is handled."""
@@ -182,12 +130,10 @@ class Session:
                 self._read(True)
         except Exception:
             log.exception("a session failed")
-            self.stream.fail("internal-server-error")
-            self.write_stream()
-            self._close_wire()
+            self.fail("internal-server-error")
 
     def _read(self, on: bool) -> None:
-        if on is not self._reading and not self.ended:
+        if on is not self._reading and not self.ended and not (on and self.hub.stopping):
             self._reading = on
             if on:
                 self._wire.resume_reading()
@@ -198,13 +144,22 @@ class Session:
 
     async def _authenticate(self, request: AuthRequest) -> None:
         who = parse_user_local(request.username)
-        if who is not None and await self.hub.authenticate(who[1], who[0], request.password):
+        condition, text = "not-authorized", "Password not verified"
+        try:
+            right = who is not None and await self.hub.authenticate(who[1], who[0], request.password)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            right, condition, text = False, "temporary-auth-failure", "Try again later"
+        if self.stream.state is StreamState.CLOSED:  # the client could not wait
+            return
+        if right and who is not None:
             self.user_id, self.app_id = who
-            self._set_timer(self.hub.auth_seconds)  # to bind
+            self._set_timer(self.hub.limits.auth_seconds)  # to bind
             self._follow(self.stream.auth_success())
         else:
-            self._set_timer(self.hub.failed_seconds)
-            self._follow(self.stream.auth_failure())
+            self._set_timer(self.hub.limits.failed_seconds)
+            self._follow(self.stream.auth_failure(condition, text))
 
     def _follow(self, events: list[Event]) -> None:
         """What the client sent without waiting for an answer comes before all that arrived later."""
@@ -345,9 +300,10 @@ class Session:
         self._out.append(data)
         if self._paused:
             self._out_bytes += len(data)
-            if self._out_bytes > self.hub.outbox_limit and not self.ended:
+            if self._out_bytes > self.hub.limits.outbox_bytes and not self.ended:
                 # A reader too slow: what it misses comes to it from storage when it is back.
                 log.info("a slow reader is disconnected")
+                self._drop_output()
                 self._wire.abort()
 
     def write_stream(self) -> None:
@@ -384,18 +340,18 @@ class Session:
         """Ends the connection with a stream error (RFC 6120 §4.9)."""
         if not self.ended:
             self.stream.fail(condition, text)
-            self.write_stream()
             self._close_wire()
 
     def close(self) -> None:
         """Ends the connection in good order."""
         if not self.ended:
             self.stream.close()
-            self.write_stream()
             self._close_wire()
 
     def _close_wire(self) -> None:
+        self.write_stream()
         self.flush()
+        self._end()
         self._wire.close()
 
     def stop_reading(self) -> None:
@@ -411,18 +367,26 @@ class Session:
         return self._sent is not None and any(item is not None for item in self._sent.unacked())
 
     def lost(self) -> None:
-        """The socket is gone; called once."""
+        """The socket is gone; called once. A stanza whose handling has begun is handled all the same."""
+        self._end()
+        self.hub.connected.discard(self)
+
+    def _end(self) -> None:
+        """From now on nothing is read from the client, and nothing delivered to it."""
         if self.ended:
             return
         self.ended = True
         self._set_timer(None)
-        if self._task is not None:
-            self._task.cancel()
-        self.hub.connected.discard(self)
+        self._inbox.clear()
+        self._drop_output()
         if self.hub.bound.get(self.full) is self:
             del self.hub.bound[self.full]
-        self._inbox.clear()
         self.hub.gone(self)
+
+    def _drop_output(self) -> None:
+        self._out = []
+        self._out_bytes = 0
+        self._handing.clear()
 
 
 def has_content(stanza: Element) -> bool:

@@ -8,10 +8,8 @@ from typing import Any
 
 from voxcube.server.c2s.session import Session, Wire
 
-CLOSE_SECONDS = 5.0  # how long a peer may take to read our last words
-
-# Makes the session of a new connection: (wire, peer address, websocket).
-SessionMaker = Callable[[Wire, str, bool], Session]
+# Makes the session of a new connection: (wire, peer address).
+SessionMaker = Callable[[Wire, str], Session]
 
 
 class TcpConnection(asyncio.Protocol):
@@ -27,7 +25,7 @@ class TcpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._session = self._make(self, peer_address(transport), False)
+        self._session = self._make(self, peer_address(transport))
         self.write = transport.write  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -50,13 +48,20 @@ class TcpConnection(asyncio.Protocol):
     # -- the session's wire ----------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
+        transport = self._transport
+        if transport.is_closing():
+            return
+        asyncio.get_running_loop().call_later(self._session.hub.limits.close_seconds, transport.abort)
+        if transport.can_write_eof():
+            # What the peer has still under way is read and thrown away: a socket closed with unread bytes in it is
+            # reset, and our last words with it. The peer's own end closes it.
+            transport.write_eof()
+            transport.resume_reading()
+        else:
+            transport.close()  # TLS: as the peer answers close_notify
 
     def abort(self) -> None:
-        if not self._session.ended:
-            self._transport.abort()
+        self._transport.abort()
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

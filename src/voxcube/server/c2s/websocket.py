@@ -19,7 +19,7 @@ from picows import (
 )
 
 from voxcube.server.c2s.session import Session
-from voxcube.server.c2s.tcp import CLOSE_SECONDS, SessionMaker, peer_address
+from voxcube.server.c2s.tcp import SessionMaker, peer_address
 
 SUBPROTOCOL = "xmpp"  # RFC 7395 §3.1
 MAX_FRAME = 262_144 + 1024  # bytes; the stream's own limit answers before this one
@@ -34,34 +34,41 @@ class WebSocketConnection(WSListener):
         self._transport: Any = None
         self._socket: Any = None
         self._session: Session | None = None
-        self._parts: list[bytes] = []
+        self._message: bytearray | None = None  # the fragments of an unfinished message
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         self._socket = transport.underlying_transport
-        self._session = self._make(self, peer_address(self._socket), True)
+        self._session = self._make(self, peer_address(self._socket))
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         session = self._session
         assert session is not None
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
-            payload = frame.get_payload_as_bytes()
-            if frame.fin and not self._parts:
-                session.receive(payload)
-                return
-            self._parts.append(payload)
-            if sum(map(len, self._parts)) > MAX_FRAME:
-                session.fail("policy-violation")
-            elif frame.fin:
-                payload, self._parts = b"".join(self._parts), []
-                session.receive(payload)
+        if kind is WSMsgType.TEXT and frame.fin and self._message is None:
+            session.receive(frame.get_payload_as_bytes())
+        elif kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
+            self._fragment(session, frame, begins=kind is WSMsgType.TEXT)
         elif kind is WSMsgType.CLOSE:
             session.close()
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
         elif kind is WSMsgType.BINARY:
             session.fail("not-well-formed", "frames must be text")  # RFC 7395 §3.2
+
+    def _fragment(self, session: Session, frame: WSFrame, *, begins: bool) -> None:
+        """A part of a message (RFC 6455 §5.4)."""
+        if begins is (self._message is not None):
+            session.fail("not-well-formed", "fragments out of order")
+            return
+        if self._message is None:
+            self._message = bytearray()
+        self._message += frame.get_payload_as_bytes()
+        if len(self._message) > MAX_FRAME:
+            session.fail("policy-violation", "stanza too big")
+        elif frame.fin:
+            payload, self._message = bytes(self._message), None
+            session.receive(payload)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self._session is not None:
@@ -81,13 +88,14 @@ class WebSocketConnection(WSListener):
         self._socket.write(data)
 
     def close(self) -> None:
-        if not self._transport.is_close_frame_sent:
+        session = self._session
+        if session is not None and not self._transport.is_close_frame_sent:
             self._transport.send_close(WSCloseCode.OK)
-            asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.abort)
+            asyncio.get_running_loop().call_later(session.hub.limits.close_seconds, self.abort)
+            self.resume_reading()  # for the peer's close frame
 
     def abort(self) -> None:
-        if self._session is not None and not self._session.ended:
-            self._transport.disconnect(False)
+        self._transport.disconnect(False)
 
     def pause_reading(self) -> None:
         self._socket.pause_reading()

@@ -1,0 +1,73 @@
+"""What all sessions of a node share: its limits, the way to the services, and the writes of one turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from voxcube.server.core.ids import Ids
+from voxcube.server.delivery.handed import Handed
+from voxcube.server.delivery.sessions import Sessions
+
+if TYPE_CHECKING:
+    from voxcube.server.c2s.dispatch import Dispatch
+    from voxcube.server.c2s.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how much a connection may (design §6)."""
+
+    auth_seconds: float = 30.0  # to the first <auth/>, and from the login to the bind
+    failed_seconds: float = 60.0  # after a failed login: JS dials again for ever when we close first (realtime §2.3)
+    close_seconds: float = 5.0  # how long a peer may take to read our last words
+    outbox_bytes: int = 4 * 1024 * 1024  # what a slow reader may leave unread beyond what its socket takes
+
+
+class Outboxes:
+    """Writes what the sessions have gathered once per turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._filled: list[Session] = []
+        self._loop = asyncio.get_running_loop()
+
+    def filled(self, session: Session) -> None:
+        if not self._filled:
+            self._loop.call_soon(self._flush)
+        self._filled.append(session)
+
+    def _flush(self) -> None:
+        sessions, self._filled = self._filled, []
+        for session in sessions:
+            session.flush()
+
+
+class Room(Protocol):
+    """The writer's back-pressure."""
+
+    @property
+    def full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Hub:
+    """What all sessions of a node share."""
+
+    domain: str
+    aliases: frozenset[str]
+    dispatch: Dispatch
+    sessions: Sessions
+    handed: Handed
+    outboxes: Outboxes
+    pressure: Room
+    authenticate: Callable[[int, int, str], Awaitable[bool]]  # application, user, password
+    gone: Callable[[Session], None]  # the session has ended
+    ids: Ids
+    limits: Limits = Limits()
+    bound: dict[str, Session] = field(default_factory=dict)
+    connected: set[Session] = field(default_factory=set)
+    stopping: bool = False  # nothing is read any more

@@ -1,0 +1,149 @@
+"""A whole server in the test's own event loop, with users, dialogs, and raw clients on any of its doors."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.ports import free_port
+from tests.support.xmpp_peer import Peer
+from voxcube.server.accounts import Accounts
+from voxcube.server.app import App
+from voxcube.server.c2s.hub import Limits
+from voxcube.server.config import Config
+
+PASSWORD = "correct horse"
+DOORS = ("xmpp", "xmpps", "ws", "wss")
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user; `name` is the local part of the address."""
+
+    id: int
+    app_id: int
+    login: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.id}-{self.app_id}"
+
+    @property
+    def jid(self) -> str:
+        return f"{self.name}@localhost"
+
+
+class Node:
+    """A server with two applications."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.app: App
+        self.auth_key = ""
+        self.people: dict[str, Person] = {}
+        self.stranger: Person  # a user of the other application
+        self._peers: list[Peer] = []
+        self._ids = itertools.count(1)
+
+    def message_id(self) -> str:
+        """A fresh 24-hex id."""
+        return f"65a1b2c3{next(self._ids):016x}"
+
+    async def connect(self, door: str = "xmpp") -> Peer:
+        """A connection on which nothing was said yet."""
+        peer = await Peer.connect(self.app.doors[door], websocket=door in ("ws", "wss"), tls=door in ("xmpps", "wss"))
+        self._peers.append(peer)
+        return peer
+
+    async def login(
+        self,
+        person: Person,
+        *,
+        door: str = "xmpp",
+        resource: str | None = None,
+        sm: bool = False,
+        js: bool = False,
+        carbons: bool = False,
+        presence: bool = True,
+    ) -> Peer:
+        """A session. `js`: in the order and with the ids of the JavaScript SDK."""
+        peer = await self.connect(door)
+        await peer.login(person.name, PASSWORD, resource)
+        if sm:
+            await peer.enable()
+        if js or carbons:
+            suffix = ":enableCarbons" if js else ""
+            peer.send(f'<iq type="set" id="c1{suffix}" xmlns="jabber:client"><enable xmlns="urn:xmpp:carbons:2"/></iq>')
+            await peer.wait("iq", id=f"c1{suffix}", type="result")
+        if presence:
+            await peer.available()
+        return peer
+
+    async def hang_up(self) -> None:
+        """Ends all connections."""
+        peers, self._peers = self._peers, []
+        for peer in peers:
+            await peer.close()
+
+    def rest(self, token: str = "") -> httpx.AsyncClient:
+        """The HTTP door."""
+        host, port = self.app.doors["http"]
+        headers = {"CB-Token": token} if token else {}
+        return httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=headers)
+
+    async def rest_login(self, person: Person) -> httpx.AsyncClient:
+        """The HTTP door with a session of a person."""
+        user = {"login": person.login, "password": PASSWORD}
+        body = {"application_id": person.app_id, "auth_key": self.auth_key, "user": user}
+        async with self.rest() as client:
+            answer = await client.post("/session", json=body)
+        assert answer.status_code == 201, answer.text
+        return self.rest(answer.json()["session"]["token"])
+
+    async def dialog(self, owner: Person, *others: Person, kind: int = 2) -> str:
+        """A new dialog; returns its id."""
+        body = {"type": kind, "name": "Group", "occupants_ids": [other.id for other in others]}
+        async with await self.rest_login(owner) as client:
+            answer = await client.post("/chat/Dialog", json=body)
+        assert answer.status_code == 201, answer.text
+        dialog_id: str = answer.json()["_id"]
+        return dialog_id
+
+    async def history(self, person: Person, dialog_id: str, **query: Any) -> list[dict[str, Any]]:
+        """The messages of a dialog as REST shows them; by default they are not marked as read by this."""
+        parameters = {"chat_dialog_id": dialog_id, "mark_as_read": 0, **query}
+        async with await self.rest_login(person) as client:
+            answer = await client.get("/chat/Message", params=parameters)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+
+@contextlib.asynccontextmanager
+async def running(data: Path, *logins: str, limits: Limits | None = None) -> AsyncIterator[Node]:
+    """A server on free ports, with these users and `zed` in another application."""
+    doors = ("http", "https", *DOORS)
+    config = Config(
+        data=data, plaintext=True, unlimited=True, node=data.name, **{f"{door}_port": free_port() for door in doors}
+    )
+    data.mkdir(parents=True, exist_ok=True)
+    node = Node(config)
+    async with Accounts.open(config) as accounts:
+        app, other = await accounts.apps.create("First"), await accounts.apps.create("Other")
+        node.auth_key = app.auth_key
+        for login in logins:
+            user = await accounts.create_user(app.id, login, PASSWORD)
+            node.people[login] = Person(user.id, app.id, login)
+        zed = await accounts.create_user(other.id, "zed", PASSWORD)
+        node.stranger = Person(zed.id, other.id, "zed")
+    async with App(config, limits=limits) as node.app:
+        try:
+            yield node
+        finally:
+            await node.hang_up()
