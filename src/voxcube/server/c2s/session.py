@@ -49,8 +49,8 @@ class Session:
 
     __slots__ = (
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
-        *("_task", "_timer", "_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "ended"),
-        *("full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "user_id"),
+        *("_task", "_timer", "_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "caught"),
+        *("ended", "full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, websocket: bool) -> None:
@@ -66,6 +66,7 @@ class Session:
         self.rooms: set[str] = set()  # dialogs whose room was joined
         self.pending: dict[str, Any] = {}  # dialog → last message of this session to it that is not committed
         self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
+        self.caught: dict[str, int] | None = None  # dialog → up to which late messages were written
         self._acks: InboundAcks | None = None
         self._sent: OutboundQueue[tuple[str, int] | None] | None = None
         self._asked = False
@@ -268,9 +269,12 @@ class Session:
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
         """Writes a stanza addressed to this session (`delivery.sessions.Target`)."""
-        if self.held is not None and seq:
-            self.held.append((head, tail, dialog_id, seq))
-            return
+        if seq:
+            if self.held is not None:
+                self.held.append((head, tail, dialog_id, seq))
+                return
+            if self.caught and seq <= self.caught.get(dialog_id, 0):
+                return
         data = head + self.address + tail
         self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
         if self._sent is not None:

@@ -1,7 +1,8 @@
 """The seam between nodes: what a node tells the others, and what it asks of whatever carries it.
 
-A bus may delay, drop and reorder: the database is the truth, and `gate.py` finds what a bus lost. Users and dialogs
-share a fixed number of slots; a node subscribes to the slots of those it serves.
+A bus may delay, drop and reorder: the database is the truth, `gate.py` finds the messages that a bus lost and `tally.py`
+the other words. Dialogs, users and applications share a fixed number of slots; a node subscribes to the slots of those
+it serves.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ def user_slot(user_id: int) -> int:
 
 
 def dialog_slot(dialog_id: str) -> int:
-    """The slot of what concerns one group, public or broadcast dialog."""
+    """The slot of what concerns one group or public dialog."""
     return zlib.crc32(dialog_id.encode()) % SLOTS
+
+
+def app_slot(app_id: int) -> int:
+    """The slot of what concerns everybody in an application (broadcast dialogs)."""
+    return zlib.crc32(b"a%d" % app_id) % SLOTS
 
 
 class Listener(Protocol):
@@ -36,7 +42,7 @@ class Listener(Protocol):
 
 
 class Bus(Protocol):
-    """Carries words between nodes. Nothing here waits: a word is gone or under way when a method returns."""
+    """Carries words between nodes. What is said is gone or under way when a method returns."""
 
     alone: bool  # no other node can hear: callers may skip the encoding
 
@@ -45,6 +51,9 @@ class Bus(Protocol):
     def subscribe(self, slot: int) -> None: ...
 
     def unsubscribe(self, slot: int) -> None: ...
+
+    async def ready(self) -> None:
+        """Returns when everything subscribed so far is heard."""
 
     def publish(self, slot: int, payload: bytes) -> None:
         """To every other node that subscribed to the slot; never back to this one."""

@@ -8,149 +8,163 @@ storage. Local and remote deliveries take the same gate: two nodes that publish 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
 
 P = TypeVar("P")
 Stream = tuple[str, int]  # dialog id, user id (0 for a group)
 
-PATIENCE = 0.05  # seconds that a gap may stay open
-CAPACITY = 200_000  # streams remembered
+PATIENCE = 0.05  # seconds that a gap may stay open before storage is asked
+AGAIN = 0.5  # seconds after which a storage that failed is asked again
+PAGE = 200  # numbers read at once
+WAITING = 1000  # parcels of one stream kept behind a gap; those beyond are read when it is their turn
 
 
-@dataclass(slots=True)
 class _Gap(Generic[P]):
-    waiting: dict[int, P] = field(default_factory=dict)
-    upto: int = 0  # the highest number known to exist
-    timer: asyncio.TimerHandle | None = None
-    reading: bool = False
+    __slots__ = ("reading", "timer", "upto", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, P] = {}
+        self.upto = 0  # the highest number known to exist
+        self.timer: asyncio.TimerHandle | None = None
+        self.reading: asyncio.Task[None] | None = None
 
 
 class Gate(Generic[P]):
-    """Orders parcels by (stream, seq)."""
+    """Orders parcels by (stream, seq). It knows the streams that somebody here listens to, and no others."""
 
     def __init__(
         self,
         deliver: Callable[[P], None],
         read: Callable[[Stream, int, int], Awaitable[dict[int, P]]],
         *,
-        ordered: bool,
         patience: float = PATIENCE,
-        capacity: int = CAPACITY,
+        page: int = PAGE,
+        waiting: int = WAITING,
     ) -> None:
         """`read(stream, low, high)` gives the stored parcels of these numbers; those it leaves out are gone.
 
-        `ordered`: nobody else publishes, so that commit order is arrival order. `patience` in seconds.
+        Numbers are given in commit order, so that all below one that was seen can be read. `patience` in seconds.
         """
         self._deliver = deliver
         self._read = read
-        self._ordered = ordered
         self._patience = patience
-        self._capacity = capacity
+        self._page = page
+        self._waiting = waiting
         self._last: dict[Stream, int] = {}
         self._gaps: dict[Stream, _Gap[P]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, stream: Stream, seq: int) -> None:
+        """Listens to a stream from `seq` + 1 on; of a stream that is known nothing changes."""
+        self._last.setdefault(stream, seq)
+
+    def stop(self, stream: Stream) -> None:
+        """Nobody here listens to the stream any more."""
+        self._last.pop(stream, None)
+        gap = self._gaps.pop(stream, None)
+        if gap is not None:
+            self._end(gap)
+
+    def knows(self, stream: Stream) -> bool:
+        return stream in self._last
 
     def offer(self, stream: Stream, seq: int, parcel: P) -> None:
-        """Takes a parcel with its number and delivers what is due."""
-        if self._ordered:
-            self._deliver(parcel)
-            return
+        """Takes a parcel with its number and delivers what is due. Of unknown streams nothing is."""
         last = self._last.get(stream)
+        if last is None or seq <= last:
+            return
         gap = self._gaps.get(stream)
-        if gap is None and last is not None and seq == last + 1:
-            self._last[stream] = seq
-            self._deliver(parcel)
-        elif last is None or seq > last:
-            # Of a stream seen for the first time older numbers may still be under way: the wait is the same.
-            gap = gap or self._open(stream)
+        if gap is None:
+            if seq == last + 1:
+                self._last[stream] = seq
+                self._deliver(parcel)
+                return
+            gap = self._open(stream)
+        if seq == last + 1 or len(gap.waiting) < self._waiting:
             gap.waiting[seq] = parcel
-            gap.upto = max(gap.upto, seq)
-            if last is not None:
-                self._release(stream, gap)
+        self._known(stream, gap, seq)
 
-    def hint(self, stream: Stream, first: int, last: int) -> None:
-        """Somebody published `first`…`last` of the stream: what has not come is looked for."""
-        known = self._last.get(stream)
-        if known is None:
-            self._remember(stream, first - 1)
-            known = first - 1
-        if last > known:
-            gap = self._gaps.get(stream) or self._open(stream)
-            gap.upto = max(gap.upto, last)
-            self._release(stream, gap)
-
-    def forget(self) -> None:
-        """Drops what is remembered: words may have been lost unseen."""
-        self._last.clear()
+    def hint(self, stream: Stream, seq: int) -> None:
+        """`seq` is stored: what has not come up to there is looked for."""
+        last = self._last.get(stream)
+        if last is not None and seq > last:
+            self._known(stream, self._gaps.get(stream) or self._open(stream), seq)
 
     async def close(self) -> None:
-        for gap in self._gaps.values():
-            if gap.timer is not None:
-                gap.timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = [gap.reading for gap in self._gaps.values() if gap.reading is not None]
+        for stream in list(self._last):
+            self.stop(stream)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _open(self, stream: Stream) -> _Gap[P]:
         gap: _Gap[P] = _Gap()
-        gap.timer = asyncio.get_running_loop().call_later(self._patience, self._expired, stream)
         self._gaps[stream] = gap
+        self._wait(stream, gap, self._patience)
         return gap
 
-    def _remember(self, stream: Stream, seq: int) -> None:
-        if stream not in self._last and len(self._last) >= self._capacity:
-            for old in list(self._last)[: max(1, self._capacity // 8)]:
-                if old not in self._gaps:
-                    del self._last[old]
-        self._last[stream] = seq
+    def _end(self, gap: _Gap[P]) -> None:
+        if gap.timer is not None:
+            gap.timer.cancel()
+        if gap.reading is not None:
+            gap.reading.cancel()
 
-    def _release(self, stream: Stream, gap: _Gap[P]) -> None:
-        """Delivers what is next in line; closes the gap when nothing is missing any more."""
-        if gap.reading:
-            return
+    def _wait(self, stream: Stream, gap: _Gap[P], seconds: float) -> None:
+        gap.timer = asyncio.get_running_loop().call_later(seconds, self._expired, stream, gap)
+
+    def _known(self, stream: Stream, gap: _Gap[P], seq: int) -> None:
+        gap.upto = max(gap.upto, seq)
+        if gap.reading is None and self._release(stream, gap):
+            self._end(gap)
+
+    def _release(self, stream: Stream, gap: _Gap[P]) -> bool:
+        """Delivers what is next in line; whether nothing is missing any more."""
         last = self._last[stream]
         while (parcel := gap.waiting.pop(last + 1, None)) is not None:
             last += 1
-            self._last[stream] = last
-            self._deliver(parcel)
-        if last >= gap.upto:
-            if gap.timer is not None:
-                gap.timer.cancel()
-            del self._gaps[stream]
+            self._out(stream, last, parcel)
+        if last < gap.upto:
+            return False
+        del self._gaps[stream]
+        return True
 
-    def _expired(self, stream: Stream) -> None:
-        gap = self._gaps.get(stream)
-        if gap is None:
-            return
+    def _out(self, stream: Stream, seq: int, parcel: P) -> None:
+        self._last[stream] = seq
+        try:
+            self._deliver(parcel)
+        except Exception:  # one receiver's trouble must not hold up the stream
+            log.exception("a parcel could not be delivered")
+
+    def _expired(self, stream: Stream, gap: _Gap[P]) -> None:
         gap.timer = None
-        if stream not in self._last:
-            self._remember(stream, min(gap.waiting) - 1)
-            self._release(stream, gap)
-            if stream not in self._gaps:
-                return
-        gap.reading = True
-        task = asyncio.create_task(self._fill(stream, gap))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        gap.reading = asyncio.create_task(self._fill(stream, gap))
 
     async def _fill(self, stream: Stream, gap: _Gap[P]) -> None:
-        low = self._last[stream] + 1
-        try:
-            found = await self._read(stream, low, gap.upto)
-        except Exception:
-            # The database is away: look again soon; nothing is skipped.
-            gap.reading = False
-            gap.timer = asyncio.get_running_loop().call_later(self._patience * 10, self._expired, stream)
-            return
-        gap.reading = False
-        upto = gap.upto
-        for seq in range(low, upto + 1):
-            parcel = gap.waiting.pop(seq, None) or found.get(seq)
-            self._last[stream] = seq
-            if parcel is not None:
-                self._deliver(parcel)
-        self._release(stream, gap)
-        if stream in self._gaps and gap.timer is None:
-            gap.timer = asyncio.get_running_loop().call_later(self._patience, self._expired, stream)
+        """Reads what is missing, page by page, until the gap closes or only what is on its way is missing."""
+        wanted = gap.upto
+        while True:
+            low = self._last[stream] + 1
+            high = min(wanted, low + self._page - 1)
+            try:
+                found = await self._read(stream, low, high)
+            except Exception as error:  # the database is away; nothing is skipped
+                log.warning("messages that the bus lost could not be read: %s", type(error).__name__)
+                gap.reading = None
+                self._wait(stream, gap, AGAIN)
+                return
+            for seq in range(low, high + 1):
+                parcel = gap.waiting.pop(seq, None)
+                if parcel is None:
+                    parcel = found.get(seq)
+                if parcel is not None:
+                    self._out(stream, seq, parcel)
+                else:
+                    self._last[stream] = seq  # deleted meanwhile
+            if self._release(stream, gap):
+                return
+            if self._last[stream] >= wanted:
+                gap.reading = None
+                self._wait(stream, gap, self._patience)
+                return

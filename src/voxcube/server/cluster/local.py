@@ -19,6 +19,9 @@ class LocalBus:
     def unsubscribe(self, slot: int) -> None:
         pass
 
+    async def ready(self) -> None:
+        pass
+
     def publish(self, slot: int, payload: bytes) -> None:
         pass
 

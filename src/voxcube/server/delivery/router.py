@@ -1,7 +1,8 @@
 """To whom a stanza goes: a table from the kind of a parcel to the sessions that shall have it.
 
 A parcel is encoded once, as the bytes before and after the receiver's address. What was stored passes the gate, so that
-every receiver sees one order; what is only relayed goes out as it comes.
+every receiver sees one order; what is only relayed goes out as it comes. A node that is alone has nothing to order:
+its writer commits and reports in the order of the numbers.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from typing import Any
 
 import msgspec
 
-from voxcube.server.cluster.bus import Bus, dialog_slot, user_slot
+from voxcube.server.cluster.bus import Bus, app_slot, dialog_slot, user_slot
 from voxcube.server.cluster.gate import Gate, Stream
+from voxcube.server.cluster.tally import Tally
+from voxcube.server.delivery.listening import Listening, Positions
 from voxcube.server.delivery.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
-DIGEST_SECONDS = 0.5  # how long after a burst its numbers are said once more
+DIGEST_SECONDS = (0.5, 1.5, 5.0)  # after a burst of a stream its last number is said again: lost words are noticed
 
-GROUP_KINDS = (GROUP, GROUP_OTHERS)
 BROADCAST = 1  # dialog type
+
+_PARCEL, _TO_APP, _DIGEST = b"p", b"a", b"d"  # first byte of what is published
+_KEYS, _BEAT = b"k", b"b"  # first byte of what is told
 
 
 class Parcel(msgspec.Struct, array_like=True, gc=False):
@@ -44,108 +49,172 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     origin: bytes = b""
 
 
-class _Digest(msgspec.Struct, array_like=True, gc=False):
-    """The numbers last published of a stream: lets a node see that the end of a burst was lost."""
-
-    dialog_id: str
-    user_id: int
-    first: int
-    last: int
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode_parcel = msgspec.msgpack.Decoder(Parcel).decode
-_decode_digest = msgspec.msgpack.Decoder(_Digest).decode
-_decode_keys: Any = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
+_decode_digest = msgspec.msgpack.Decoder(tuple[str, int, int]).decode
+_decode_keys: Any = msgspec.msgpack.Decoder(tuple[str, int, list[tuple[Any, ...]]]).decode
+_decode_beat = msgspec.msgpack.Decoder(tuple[str, int]).decode
 
 
 class Router:
-    """Delivers parcels here and tells the other nodes."""
+    """Delivers parcels here and tells the other nodes; `cluster.bus.Listener`."""
 
     def __init__(
         self,
         sessions: Sessions,
         bus: Bus,
         *,
+        name: str,
         members: Callable[[str], Any],
         load_members: Callable[[int, str], Awaitable[Any]],
         recover: Callable[[Stream, int, int], Awaitable[dict[int, Parcel]]],
-        groups_of: Callable[[int], Awaitable[list[str]]],
+        positions: Positions,
+        now_ms: Callable[[], int],
         forgotten: Callable[[tuple[Any, ...]], None],
         forget_all: Callable[[], None],
     ) -> None:
-        """`members(dialog)` gives the facts of a dialog or something without `members`, `load_members` reads them."""
+        """`name` is this run of this node's own. `members(dialog)` gives the facts of a dialog or something without
+        `members`, `load_members` reads them."""
         self.sessions = sessions
+        self.alone = bus.alone
         self._bus = bus
+        self._name = name
         self._members = members
         self._load_members = load_members
-        self._groups_of = groups_of
         self._forgotten = forgotten
         self._forget_all = forget_all
-        self._gate: Gate[Parcel] = Gate(self._deliver, recover, ordered=bus.alone)
+        self._gate: Gate[Parcel] = Gate(self._deliver, recover)
+        self._tally = Tally(self.interrupted)
+        self._told = 0
+        self._listening = Listening(bus, self._gate, positions, now_ms)
         self._held: dict[str, list[Parcel]] = {}  # group parcels waiting for the dialog's members to be read
-        self._slots: dict[int, int] = {}  # slot → how many local reasons to hear it
-        self._user_slots: dict[int, list[int]] = {}
-        self._burst: dict[Stream, list[int]] = {}
+        self._bursts: dict[Stream, list[int]] = {}  # slot, last number, times it was said
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- outwards --------------------------------------------------------------------------------------------------
 
     def send(self, parcel: Parcel) -> None:
         """Delivers a parcel made on this node, here and elsewhere."""
-        if not self._bus.alone:
-            group = parcel.kind in GROUP_KINDS
-            slot = dialog_slot(parcel.dialog_id) if group else user_slot(parcel.user_id)
-            self._bus.publish(slot, b"p" + _encode(parcel))
-            if parcel.seq:
-                stream = (parcel.dialog_id, 0 if group else parcel.user_id)
-                burst = self._burst.get(stream)
-                if burst is None:
-                    self._burst[stream] = [parcel.seq, parcel.seq]
-                    asyncio.get_running_loop().call_later(DIGEST_SECONDS, self._say_again, stream)
-                else:
-                    burst[1] = parcel.seq
-        self._accept(parcel)
+        if self.alone:
+            self._deliver(parcel)
+            return
+        mark = _PARCEL
+        if parcel.kind < GROUP:
+            slot = user_slot(parcel.user_id)
+        elif getattr(self._members(parcel.dialog_id), "type", 0) == BROADCAST:
+            mark, slot = _TO_APP, app_slot(parcel.app_id)
+        else:
+            slot = dialog_slot(parcel.dialog_id)
+        self._bus.publish(slot, mark + _encode(parcel))
+        if parcel.seq:
+            stream = _stream(parcel)
+            self._say_later(stream, slot, parcel.seq)
+            if not self._gate.knows(stream):
+                self._meet(parcel, stream)
+            self._gate.offer(stream, parcel.seq, parcel)
+        else:
+            self._deliver(parcel)
 
     def has_others(self, user_id: int) -> bool:
         """Whether a user with one session here may have another one somewhere."""
-        return not self._bus.alone or len(self.sessions.of(user_id)) > 1
+        return not self.alone or len(self.sessions.of(user_id)) > 1
 
-    def _say_again(self, stream: Stream) -> None:
-        first, last = self._burst.pop(stream)
-        slot = user_slot(stream[1]) if stream[1] else dialog_slot(stream[0])
-        self._bus.publish(slot, b"d" + _encode(_Digest(stream[0], stream[1], first, last)))
+    def remind(self, dialog_id: str, user_id: int, seq: int) -> None:
+        """A stored message was sent again: whoever never got it (the node that stored it died before it said so) looks
+        for it. `user_id` is the recipient in a private dialog, 0 in a group."""
+        if not self.alone:
+            stream = (dialog_id, user_id)
+            self._say_later(stream, user_slot(user_id) if user_id else dialog_slot(dialog_id), seq)
+            self._gate.hint(stream, seq)
 
     def tell_forgotten(self, keys: tuple[Any, ...]) -> None:
-        """Tells the other nodes which facts have changed."""
-        if not self._bus.alone:
-            self._bus.tell(_encode(keys))
+        """Tells the other nodes which facts have changed; `("member", dialog, user, seq)`: the user joined then."""
+        if not self.alone:
+            self._told += 1
+            self._bus.tell(_KEYS + _encode((self._name, self._told, keys)))
+            self._joined(keys)
+
+    async def beat(self) -> None:
+        """Called now and then: says how much was told, so that losing the last word is noticed."""
+        if not self.alone:
+            self._bus.tell(_BEAT + _encode((self._name, self._told)))
+
+    def _say_later(self, stream: Stream, slot: int, seq: int) -> None:
+        burst = self._bursts.get(stream)
+        if burst is None:
+            self._bursts[stream] = [slot, seq, 0]
+            asyncio.get_running_loop().call_later(DIGEST_SECONDS[0], self._say, stream)
+        else:
+            burst[1], burst[2] = max(seq, burst[1]), 0
+
+    def _say(self, stream: Stream) -> None:
+        burst = self._bursts.get(stream)
+        if burst is None:
+            return
+        slot, seq, times = burst
+        self._bus.publish(slot, _DIGEST + _encode((*stream, seq)))
+        if times + 1 < len(DIGEST_SECONDS):
+            burst[2] = times + 1
+            asyncio.get_running_loop().call_later(DIGEST_SECONDS[times + 1], self._say, stream)
+        else:
+            del self._bursts[stream]
 
     # -- inwards (cluster.bus.Listener) ----------------------------------------------------------------------------
 
     def published(self, payload: bytes) -> None:
-        if payload[:1] == b"p":
-            self._accept(_decode_parcel(payload[1:]))
-        else:
-            digest = _decode_digest(payload[1:])
-            self._gate.hint((digest.dialog_id, digest.user_id), digest.first, digest.last)
-
-    def told(self, payload: bytes) -> None:
-        keys = tuple(tuple(key) for key in _decode_keys(payload))
-        self._forgotten(keys)
-
-    def interrupted(self) -> None:
-        self._forget_all()
-        self._gate.forget()
-
-    # -- the table -------------------------------------------------------------------------------------------------
-
-    def _accept(self, parcel: Parcel) -> None:
+        mark = payload[:1]
+        if mark == _DIGEST:
+            dialog_id, user_id, seq = _decode_digest(payload[1:])
+            if user_id:
+                self._listening.began(user_id, dialog_id)
+            self._gate.hint((dialog_id, user_id), seq)
+            return
+        parcel = _decode_parcel(payload[1:])
+        stream = _stream(parcel)
+        known = self._gate.knows(stream)
+        if mark == _TO_APP:
+            if not known:
+                self._listening.met(parcel.app_id, parcel.dialog_id, parcel.seq - 1)
+        elif not stream[1]:
+            if not known:  # another dialog of the same slot
+                return
+        elif parcel.seq and not known:
+            self._listening.began(parcel.user_id, parcel.dialog_id)
         if parcel.seq:
-            stream = (parcel.dialog_id, 0 if parcel.kind in GROUP_KINDS else parcel.user_id)
             self._gate.offer(stream, parcel.seq, parcel)
         else:
             self._deliver(parcel)
+
+    def told(self, payload: bytes) -> None:
+        if payload[:1] == _BEAT:
+            self._tally.claimed(*_decode_beat(payload[1:]))
+            return
+        name, number, listed = _decode_keys(payload[1:])
+        keys = tuple(tuple(key) for key in listed)
+        self._forgotten(keys)
+        self._joined(keys)
+        self._tally.heard(name, number)
+
+    def interrupted(self) -> None:
+        """Facts are read anew, and what the users here may have missed is looked for in storage."""
+        self._forget_all()
+        self._listening.catch_up()
+
+    def _joined(self, keys: tuple[Any, ...]) -> None:
+        for key in keys:
+            if key[0] == "member":
+                self._listening.joined(key[2], key[1], key[3])
+
+    def _meet(self, parcel: Parcel, stream: Stream) -> None:
+        """A message made here belongs to a stream that nobody here listens to, as far as is known."""
+        if stream[1]:
+            self._listening.began(stream[1], stream[0])
+        elif getattr(self._members(stream[0]), "type", 0) == BROADCAST:
+            self._listening.met(parcel.app_id, stream[0], parcel.seq - 1)
+        else:  # the sender is a member all the same: the word of it is late
+            self._listening.joined(parcel.user_id, stream[0], parcel.seq - 1)
+
+    # -- the table -------------------------------------------------------------------------------------------------
 
     def _deliver(self, parcel: Parcel) -> None:
         kind = parcel.kind
@@ -199,50 +268,34 @@ class Router:
         try:
             facts = await self._load_members(app_id, dialog_id)
         except Exception as error:  # the database is away; members find these messages in the history
-            log.warning("members of a dialog could not be read: %s", error)
+            log.warning("members of a dialog could not be read: %s", type(error).__name__)
             facts = None
         parcels = self._held.pop(dialog_id)
         if facts is not None:
             for parcel in parcels:
                 self._deliver_group(parcel)
 
-    # -- slots -----------------------------------------------------------------------------------------------------
+    # -- who is here -----------------------------------------------------------------------------------------------
 
-    async def user_came(self, user_id: int) -> None:
-        """Subscribes to what concerns a user with a session here, before that session counts as available."""
-        if self._bus.alone or user_id in self._user_slots:
-            return
-        slots = [user_slot(user_id)]
-        self._user_slots[user_id] = slots
-        self._hear(slots[0])
-        for dialog_id in await self._groups_of(user_id):
-            slot = dialog_slot(dialog_id)
-            slots.append(slot)
-            self._hear(slot)
-
-    async def user_joined(self, user_id: int, dialog_id: str) -> None:
-        """A user with a session here became a member of a dialog."""
-        if user_id in self._user_slots:
-            slot = dialog_slot(dialog_id)
-            self._user_slots[user_id].append(slot)
-            self._hear(slot)
+    async def user_came(self, app_id: int, user_id: int) -> None:
+        """Listens to what concerns a user with a session here, before that session counts as available."""
+        if not self.alone:
+            await self._listening.came(app_id, user_id)
 
     def user_went(self, user_id: int) -> None:
         """The last session of a user here has ended."""
-        for slot in self._user_slots.pop(user_id, ()):
-            self._slots[slot] -= 1
-            if not self._slots[slot]:
-                del self._slots[slot]
-                self._bus.unsubscribe(slot)
-
-    def _hear(self, slot: int) -> None:
-        count = self._slots.get(slot, 0)
-        self._slots[slot] = count + 1
-        if not count:
-            self._bus.subscribe(slot)
+        if not self.alone:
+            self._listening.went(user_id)
 
     async def close(self) -> None:
+        self._bursts.clear()
+        self._tally.close()
+        await self._listening.close()
         await self._gate.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _stream(parcel: Parcel) -> Stream:
+    return (parcel.dialog_id, 0 if parcel.kind >= GROUP else parcel.user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 
@@ -20,16 +20,18 @@ class Target(Protocol):
 
 
 class Sessions:
-    """The available sessions of this node by user; tells when a user's first one comes and the last one goes."""
+    """The available sessions of this node by user and application; tells when one of a user came or went."""
 
     def __init__(self) -> None:
         self.by_user: dict[int, list[Target]] = {}
+        self.by_app: dict[int, set[int]] = {}  # application → users with a session here
         self.on_change: Callable[[int], None] = lambda user_id: None  # sessions of this user came or went
 
     def add(self, session: Target) -> None:
         found = self.by_user.setdefault(session.user_id, [])
         if session not in found:
             found.append(session)
+            self.by_app.setdefault(session.app_id, set()).add(session.user_id)
             self.on_change(session.user_id)
 
     def remove(self, session: Target) -> None:
@@ -38,15 +40,17 @@ class Sessions:
             found.remove(session)
             if not found:
                 del self.by_user[session.user_id]
+                users = self.by_app[session.app_id]
+                users.discard(session.user_id)
+                if not users:
+                    del self.by_app[session.app_id]
             self.on_change(session.user_id)
 
-    def of(self, user_id: int) -> list[Target]:
+    def of(self, user_id: int) -> Sequence[Target]:
         """The available sessions of a user on this node."""
-        return self.by_user.get(user_id, [])
+        return self.by_user.get(user_id, ())
 
     def of_app(self, app_id: int) -> Iterator[Target]:
         """All available sessions of an application on this node."""
-        for sessions in list(self.by_user.values()):
-            for session in sessions:
-                if session.app_id == app_id:
-                    yield session
+        for user_id in list(self.by_app.get(app_id, ())):
+            yield from list(self.of(user_id))

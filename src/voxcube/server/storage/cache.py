@@ -41,10 +41,6 @@ _PAIR = Query(
 _USER = Query(
     select(users.c.id).where(users.c.app_id == bindparam("app"), users.c.id == bindparam("user")), "app", "user"
 )
-_GROUPS = Query(
-    select(members.c.dialog_id).where(members.c.user_id == bindparam("user"), members.c.active, members.c.type != 3),
-    "user",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +109,13 @@ class Cache:
             ("auth_key", auth_key), lambda: self._database.read(lambda tx: apps.by_auth_key(tx, auth_key))
         )
 
-    async def groups_of(self, user_id: int) -> list[str]:
-        """The ids of the dialogs, private ones left out, in which the user is; not kept."""
-        return [row[0] for row in await self._database.fetch(_GROUPS, user_id)]
-
     # -- keeping and forgetting ------------------------------------------------------------------------------------
 
     def forget(self, *keys: Key) -> None:
         """Called after the commit that changed these facts.
 
-        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key).
+        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key), and ("member", dialog, user,
+        seq) for each user who joined a dialog that is not private, with the dialog's seq then.
         """
         self.drop(keys)
         if self.on_forget is not None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, select
+from sqlalchemy import and_, bindparam, exists, or_, select
 
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
-from voxcube.server.storage.sql import Query
+from voxcube.server.storage.sql import Query, in_list
 
 PRIVATE = 3
 
@@ -69,6 +69,12 @@ _RANGE = Query(
     )
     .order_by(messages.c.seq),
     *("dialog", "low", "high"),
+)
+_POSITIONS = Query(
+    select(members.c.user_id, members.c.dialog_id, members.c.type, dialogs.c.seq, dialogs.c.created_at)
+    .join(dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(in_list(members.c.user_id, "users"), or_(members.c.active, members.c.type == PRIVATE)),
+    "users",
 )
 _HANDED = Query(
     select(members.c.handed).where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")),
@@ -129,6 +135,10 @@ class LateStore:
             return [_late(row) for row in await tx.fetch(_RANGE, dialog_id, low, high)]
 
         return await self._database.read(read)
+
+    async def positions(self, user_ids: Sequence[int]) -> list[Row]:
+        """(user, dialog, type, seq, created_at in ms) of the dialogs of these users."""
+        return await self._database.fetch(_POSITIONS, list(user_ids))
 
     async def handed(self, dialog_id: str, user_id: int) -> int:
         """The highest seq known in the database to be handed to the user."""

@@ -145,7 +145,8 @@ class DialogService:
         dialog = self._new(app.id, user_id, kind, app=app, new=new)
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
         await self._transactions.run(lambda tx: self._dialogs.insert(tx, dialog, rows))
-        self._cache.forget(("dialog", dialog.id))
+        joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
+        self._cache.forget(("dialog", dialog.id), *joined)
         return await self._seen(app.id, user_id, dialog.id)
 
     def _new(

@@ -111,9 +111,13 @@ class MessageEncoder:
         for session in self._router.sessions.of(draft.sender_id):
             if session.address == draft.origin:
                 session.deliver(head, tail, "", 0)
+        self._router.remind(draft.dialog_id, 0, draft.seq)
 
     def redeliver(self, draft: Draft) -> None:
-        self._redeliver(draft.app_id, draft.to_user, draft.dialog_id, draft.seq)
+        if self._router.alone:
+            self._redeliver(draft.app_id, draft.to_user, draft.dialog_id, draft.seq)
+        else:
+            self._router.remind(draft.dialog_id, draft.to_user, draft.seq)
 
     def keep(self, draft: Draft) -> Awaitable[None] | None:
         if draft.to_user == draft.sender_id:

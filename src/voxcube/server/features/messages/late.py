@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 
 from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.gate import Stream
 from voxcube.server.core.clock import Clock
 from voxcube.server.delivery.handed import Handed
+from voxcube.server.delivery.listening import Position
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions, Target
 from voxcube.server.features.carbons.xmpp import wrap_sent
@@ -61,9 +62,10 @@ class LateDelivery:
         held, session.held = session.held or [], None  # from here on it is written, not held
         for message in found:
             self._write(message, [session])
+        # What was read is also under way: behind its commit here, or on the bus. It was written, and is not again.
+        session.caught = {**(session.caught or {}), **upto} or None
         for head, tail, dialog_id, seq in held:
-            if seq > upto.get(dialog_id, 0):
-                session.deliver(head, tail, dialog_id, seq)
+            session.deliver(head, tail, dialog_id, seq)
 
     def redeliver(self, app_id: int, user_id: int, dialog_id: str, seq: int) -> None:
         """A message was sent again: the recipient gets it if it was never handed to it."""
@@ -188,6 +190,10 @@ class LateDelivery:
                     head, tail = wrap_sent(bare, head, recipient, tail)
             parcels[message.seq] = Parcel(kind, message.app_id, to, dialog_id, message.seq, head, tail)
         return parcels
+
+    async def positions(self, user_ids: Sequence[int]) -> list[Position]:
+        """How far the dialogs of these users are (`delivery.listening`)."""
+        return [Position(*row) for row in await self._store.positions(user_ids)]
 
     def _start(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]

@@ -34,7 +34,7 @@ class Presence:
         session.presence = stanza
         target = _priority(stanza) >= 0
         if target and not session.available:
-            await self._router.user_came(session.user_id)
+            await self._router.user_came(session.app_id, session.user_id)
             if session.ended:
                 return
             # What arrives while the late messages are read waits behind them: one order for the receiver.
