@@ -1,4 +1,4 @@
-"""A crowd of SDK users who write numbered messages to each other and to a group, and send again what was not confirmed."""
+"""A crowd of SDK users who write numbered messages, and send again what was not confirmed."""
 
 from __future__ import annotations
 

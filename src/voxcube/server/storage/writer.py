@@ -4,7 +4,8 @@ Hot changes (sends, markers) are data: whatever has gathered while the last comm
 which `apply` turns into a handful of set-wise statements. Everything else is a function over a transaction. A batch
 that fails is run again where that may help (deadlock, lost connection), otherwise change by change, so that a bad one
 gets its error and the rest commit. While the database is away the queue fills, `full` tells the doors to stop reading,
-and after `patience` seconds what waits is refused: never acknowledged, never lost in silence.
+and after `patience` seconds all that waits is refused together: never acknowledged, never lost in silence, and never
+overtaken by what came later, for a client sends again from the first that was refused.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class _Lane:
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.committing: Sequence[Change] = ()
+        self.give_up = 0.0  # when the patience with the present outage ends (monotonic seconds)
+        self.failed_at = float("-inf")  # when the database was last found to be away
 
 
 class Writer:
@@ -215,7 +218,7 @@ class Writer:
                 except Exception:
                     log.exception("after a commit")
 
-    async def _commit(self, lane: _Lane, changes: Sequence[Change], jobs: list[_Job]) -> None:
+    async def _commit(self, lane: _Lane, changes: list[Change], jobs: list[_Job]) -> None:
         if self._shared:
             await self._commit_together(lane, changes, jobs)
             return
@@ -224,7 +227,7 @@ class Writer:
         for job in jobs:
             await self._commit_job(lane, job)
 
-    async def _commit_together(self, lane: _Lane, changes: Sequence[Change], jobs: list[_Job]) -> None:
+    async def _commit_together(self, lane: _Lane, changes: list[Change], jobs: list[_Job]) -> None:
         """SQLite: one transaction for all, each function in a savepoint of its own."""
         if not jobs:
             await self._commit_changes(lane, changes)
@@ -257,28 +260,34 @@ class Writer:
         for job, (good, result) in zip(jobs, results, strict=True):
             _settle(job.future, good, result)
 
-    async def _commit_changes(self, lane: _Lane, changes: Sequence[Change]) -> None:
+    async def _commit_changes(self, lane: _Lane, changes: list[Change]) -> None:
+        """Commits changes or sets their errors; what is queued behind one refused for an outage joins them."""
         error = await self._attempt(lane, changes)
         if error is None:
             return
-        if isinstance(error, Unavailable) or len(changes) == 1:
-            for change in changes:
-                change.error = error
-            return
-        for change in changes:  # one of them is bad: it alone gets the error
-            alone = await self._attempt(lane, [change])
-            if alone is not None:
+        if _is_outage(error):
+            _refuse(lane, changes, 0, error)
+        elif len(changes) == 1:
+            changes[0].error = error
+        else:
+            for index, change in enumerate(tuple(changes)):  # one of them is bad: it alone gets the error
+                alone = await self._attempt(lane, [change])
+                if alone is None:
+                    continue
+                if _is_outage(alone):
+                    _refuse(lane, changes, index, alone)
+                    return
                 change.error = alone
 
     async def _attempt(self, lane: _Lane, changes: Sequence[Change]) -> Exception | None:
         """Runs a batch until it is committed (None) or will not be (the reason)."""
         conflicts = tries = 0
-        give_up = 0.0
         while True:
             for change in changes:
                 change.error = None
             try:
                 await self._database.transaction(lambda tx: self._apply(tx, changes), lane=lane.number)
+                lane.give_up = 0.0
                 return None
             except (Contention, UniqueViolation) as error:
                 # A unique key taken by another node since we looked: the next look finds it.
@@ -287,25 +296,36 @@ class Writer:
                     return error
                 await asyncio.sleep(BACKOFF[0] * conflicts)
             except (Unreachable, Ambiguous) as error:
-                now = time.monotonic()
-                if not give_up:
-                    give_up = now + self._patience
-                    log.warning("the database is away: %s", error)
-                if now > give_up:
+                if not await self._wait_for_database(lane, tries, error):
                     return Unavailable()
-                await asyncio.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
             except Exception as error:
                 if len(changes) == 1 and not isinstance(error, DomainError):
                     log.warning("a change was refused by the database: %s", type(error).__name__)
                 return error
 
+    async def _wait_for_database(self, lane: _Lane, tries: int, error: Exception) -> bool:
+        """Waits before the next run; False when the lane's patience with this outage has ended.
+
+        It is the lane's: what comes later in one outage is tried once and does not wait all over again.
+        """
+        now = time.monotonic()
+        if not lane.give_up or now - lane.failed_at > self._patience + BACKOFF[-1]:
+            lane.give_up = now + self._patience
+            log.warning("the database is away: %s", error)
+        lane.failed_at = now
+        if now > lane.give_up:
+            return False
+        await asyncio.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+        return True
+
     async def _commit_job(self, lane: _Lane, job: _Job) -> None:
         conflicts = tries = 0
-        give_up = 0.0
         while True:
             try:
-                _settle(job.future, True, await self._database.transaction(job.fn, lane=lane.number))
+                result = await self._database.transaction(job.fn, lane=lane.number)
+                lane.give_up = 0.0
+                _settle(job.future, True, result)
                 return
             except Contention as error:
                 conflicts += 1
@@ -313,13 +333,10 @@ class Writer:
                     _settle(job.future, False, error)
                     return
                 await asyncio.sleep(BACKOFF[0] * conflicts)
-            except Unreachable:
-                now = time.monotonic()
-                give_up = give_up or now + self._patience
-                if now > give_up:
+            except Unreachable as error:
+                if not await self._wait_for_database(lane, tries, error):
                     _settle(job.future, False, Unavailable())
                     return
-                await asyncio.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
             except Ambiguous:
                 # A function is not known to be safe to run twice: its caller must look.
@@ -328,6 +345,19 @@ class Writer:
             except Exception as error:
                 _settle(job.future, False, error)
                 return
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it is the database that cannot work now, and not the change that is bad."""
+    return isinstance(error, Unavailable | Contention)
+
+
+def _refuse(lane: _Lane, changes: list[Change], start: int, error: Exception) -> None:
+    """Refuses changes from `start` on and all that is queued behind them, so that nothing overtakes them."""
+    changes += lane.changes
+    lane.changes.clear()
+    for change in changes[start:]:
+        change.error = error
 
 
 def _settle(future: asyncio.Future[Any], good: bool, result: Any) -> None:
