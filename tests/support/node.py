@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
@@ -49,15 +50,18 @@ class Node:
         self.people: dict[str, Person] = {}
         self.stranger: Person  # a user of the other application
         self._peers: list[Peer] = []
+        self._kept: list[Peer] = []
         self._ids = itertools.count(1)
 
     def message_id(self) -> str:
         """A fresh 24-hex id."""
         return f"65a1b2c3{next(self._ids):016x}"
 
-    async def connect(self, door: str = "xmpp") -> Peer:
+    async def connect(self, door: str = "xmpp", *, narrow: bool = False) -> Peer:
         """A connection on which nothing was said yet."""
-        peer = await Peer.connect(self.app.doors[door], websocket=door in ("ws", "wss"), tls=door in ("xmpps", "wss"))
+        peer = await Peer.connect(
+            self.app.doors[door], websocket=door in ("ws", "wss"), tls=door in ("xmpps", "wss"), narrow=narrow
+        )
         self._peers.append(peer)
         return peer
 
@@ -71,9 +75,10 @@ class Node:
         js: bool = False,
         carbons: bool = False,
         presence: bool = True,
+        narrow: bool = False,
     ) -> Peer:
         """A session. `js`: in the order and with the ids of the JavaScript SDK."""
-        peer = await self.connect(door)
+        peer = await self.connect(door, narrow=narrow)
         await peer.login(person.name, PASSWORD, resource)
         if sm:
             await peer.enable()
@@ -85,8 +90,13 @@ class Node:
             await peer.available()
         return peer
 
+    def keep(self) -> None:
+        """The connections made so far stay when others hang up."""
+        self._kept += self._peers
+        self._peers = []
+
     async def hang_up(self) -> None:
-        """Ends all connections."""
+        """Ends the connections that are not to be kept."""
         peers, self._peers = self._peers, []
         for peer in peers:
             await peer.close()
@@ -129,9 +139,8 @@ class Node:
 async def running(data: Path, *logins: str, limits: Limits | None = None) -> AsyncIterator[Node]:
     """A server on free ports, with these users and `zed` in another application."""
     doors = ("http", "https", *DOORS)
-    config = Config(
-        data=data, plaintext=True, unlimited=True, node=data.name, **{f"{door}_port": free_port() for door in doors}
-    )
+    ports: dict[str, Any] = {f"{door}_port": free_port() for door in doors}
+    config = Config(data=data, plaintext=True, unlimited=True, node=data.name, **ports)
     data.mkdir(parents=True, exist_ok=True)
     node = Node(config)
     async with Accounts.open(config) as accounts:
@@ -146,4 +155,5 @@ async def running(data: Path, *logins: str, limits: Limits | None = None) -> Asy
         try:
             yield node
         finally:
-            await node.hang_up()
+            node.keep()
+            await asyncio.gather(*(peer.close() for peer in node._kept))

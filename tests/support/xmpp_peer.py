@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Self
@@ -43,6 +44,7 @@ class Peer:
         self.jid = ""
         self.close_code = 0
         self.over = False
+        self.parsing = True  # False where several streams come in one piece: then there is only `text`
         self.paused = asyncio.Event()
         self.paused.set()
         self._changed = asyncio.Event()
@@ -54,20 +56,33 @@ class Peer:
     # -- the connection --------------------------------------------------------------------------------------------
 
     @classmethod
-    async def connect(cls, address: tuple[str, int], *, websocket: bool = False, tls: bool = False) -> Self:
-        """Connects; on a WebSocket the upgrade is done as well. Certificates are not looked at, as by Flutter."""
+    async def connect(
+        cls, address: tuple[str, int], *, websocket: bool = False, tls: bool = False, narrow: bool = False
+    ) -> Self:
+        """Connects; on a WebSocket the upgrade is done as well. Certificates are not looked at, as by Flutter.
+
+        `narrow`: hardly anything fits between the server and this client.
+        """
         context = None
         if tls:
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        reader, writer = await asyncio.open_connection(*address, ssl=context, limit=2**26)
+        plug = socket.socket()
+        plug.setblocking(False)
+        if narrow:
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await asyncio.get_running_loop().sock_connect(plug, address)
+        host = address[0] if tls else None
+        limit = 2**12 if narrow else 2**26
+        reader, writer = await asyncio.open_connection(sock=plug, ssl=context, server_hostname=host, limit=limit)
         self = cls(reader, writer, websocket=websocket)
         if websocket:
-            key = base64.b64encode(os.urandom(16)).decode()
+            key = base64.b64encode(os.urandom(16))
             writer.write(
-                f"GET /any HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n".encode()
+                b"GET /any HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n"
+                b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
             )
             answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
             assert answer.startswith(b"HTTP/1.1 101"), answer
@@ -86,7 +101,8 @@ class Peer:
                     if not data:
                         break
                     self.text += data.decode()
-                    self._take(self._parser.feed(data))
+                    if self.parsing:
+                        self._take(self._parser.feed(data))
                 self._changed.set()
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
@@ -166,7 +182,7 @@ class Peer:
         """Waits until the server has closed the connection; it must have said this stream error before."""
         if condition is not None:
             error = await self.wait("stream:error")
-            assert [child.name for child in error.elements()][0] == condition, self.text[-600:]
+            assert next(child.name for child in error.elements()) == condition, self.text[-600:]
             assert next(error.elements()).xmlns == "urn:ietf:params:xml:ns:xmpp-streams"
             await self.wait("close")
         async with asyncio.timeout(SECONDS):

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 INBOX_LIMIT = 64  # stanzas that wait behind one before the socket is not read any more
 ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
-MAX_RESOURCE = 256  # characters
+MAX_RESOURCE = 1023  # bytes, RFC 7622 §3.1
 
 _R = b'<r xmlns="urn:xmpp:sm:3"/>'
 
@@ -99,7 +99,8 @@ class Session:
                 self._inbox.extend(events[index + 1 :])
                 self._drain()
                 break
-        self.write_stream()
+        if not self._busy:
+            self.write_stream()
 
     def _drain(self) -> None:
         while self._inbox and not self._busy and not self.ended:
@@ -126,8 +127,8 @@ class Session:
             await work
             self._busy = False
             self._drain()
-            self.write_stream()
             if not self._busy:  # else a new wait has begun, whose task goes on with what is left
+                self.write_stream()
                 self._read(True)
         except Exception:
             log.exception("a session failed")
@@ -163,12 +164,13 @@ class Session:
             self._follow(self.stream.auth_failure(condition, text))
 
     def _follow(self, events: list[Event]) -> None:
-        """What the client sent without waiting for an answer comes before all that arrived later."""
+        """What the client sent without waiting for our answer is handled after it, and before all that came later."""
+        self.write_stream()
         self._inbox.extendleft(reversed(events))
 
     def _bind(self, request: BindRequest) -> None:
         resource = (request.resource or "").strip()
-        if len(resource) > MAX_RESOURCE or not resource.isprintable():
+        if len(resource.encode()) > MAX_RESOURCE or not resource.isprintable():
             self._follow(self.stream.bind_error("bad-request"))
             return
         if not resource:

@@ -28,6 +28,7 @@ class Source:
     made_id: bool
 
 
+_QUOTE = {'"': "&quot;"}
 _MARKABLE = f'<markable xmlns="{ns.CHAT_MARKERS}"/>'
 
 
@@ -52,7 +53,9 @@ class MessageEncoder:
     def encode(self, draft: Draft) -> None:
         sender = (draft.origin.decode() or self._bare(draft)) if draft.to_user else self._occupant(draft)
         inner = self._from_stanza(draft) if draft.source is not None else self._from_values(draft)
-        draft.encoded = frame(sender, draft.to_user != 0, draft.message_id, inner)
+        # The id that the client knows the message by: Flutter waits for an echo with it (quirks A16).
+        shown = draft.message_id if draft.source is None else escape(draft.source.stanza.attrs["id"], _QUOTE)
+        draft.encoded = frame(sender, draft.to_user != 0, shown, inner)
 
     def _from_stanza(self, draft: Draft) -> str:
         """The client's own children, unchanged and in order; extraParams completed (quirks A23)."""
@@ -126,7 +129,7 @@ class MessageEncoder:
 
 
 def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:
-    """A message around its children. `sender` is escaped already."""
+    """A message around its children. `sender` and `message_id` are escaped already."""
     kind = "chat" if chat else "groupchat"
     return (
         f'<message xmlns="jabber:client" from="{sender}" to="'.encode(),
