@@ -1,6 +1,6 @@
-"""A bus for tests: several nodes in one process, real bytes, and words that come late, twice changed in order, or never.
+"""A bus for tests: several nodes in one process, real bytes, and words that come late, out of order, or never.
 
-Whatever is random comes from a seeded source. `perfect` words arrive in the next turn of the event loop, in order.
+Whatever is random comes from a seeded source. In good weather words arrive in the next turn of the event loop.
 """
 
 from __future__ import annotations

@@ -129,7 +129,11 @@ class Cluster:
         return dialog.id
 
     async def complete(self, dialog_id: str, *seats: Seat, group: bool) -> list[str]:
-        """Waits until the seats were given the whole dialog, and checks that each was given it once and in order."""
+        """Waits until the seats were given the whole dialog, and checks that each was given it once and in order.
+
+        The weather clears up: what was lost stays lost, but what is said from now on arrives.
+        """
+        self.bus.weather.drop = 0.0
         stored = await self.stored(dialog_id)
         for seat in seats:
             due = stored if group else [id_ for id_ in stored if id_ not in seat.sent]

@@ -1,8 +1,8 @@
 """The seam between nodes: what a node tells the others, and what it asks of whatever carries it.
 
-A bus may delay, drop and reorder: the database is the truth, `gate.py` finds the messages that a bus lost and `tally.py`
-the other words. Dialogs, users and applications share a fixed number of slots; a node subscribes to the slots of those
-it serves.
+A bus may delay, drop and reorder: the database is the truth, `gate.py` finds the messages that a bus lost and
+`tally.py` the other words. Dialogs, users and applications share a fixed number of slots; a node subscribes to the
+slots of those it serves.
 """
 
 from __future__ import annotations

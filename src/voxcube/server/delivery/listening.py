@@ -224,7 +224,7 @@ class Listening:
         if stream not in present.streams:
             if not stream[1]:
                 self._hear(present, dialog_slot(row.dialog_id))
-            # A dialog made after the user came is followed from its beginning; one that the user was added to from here.
+            # A dialog made after the user came is followed from its beginning, one that it was added to from here.
             new = stream[1] or row.created_at > present.came_at - NEW_MS
             self._listen(present, stream, 0 if new else row.seq)
         self._gate.hint(stream, row.seq)

@@ -114,8 +114,8 @@ class Cache:
     def forget(self, *keys: Key) -> None:
         """Called after the commit that changed these facts.
 
-        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key), and ("member", dialog, user,
-        seq) for each user who joined a dialog that is not private, with the dialog's seq then.
+        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key), and
+        ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
         """
         self.drop(keys)
         if self.on_forget is not None:
