@@ -10,7 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.support.server_process import ServerProcess
-from voxcube.client import ChatError, Client, Message, TransportError
+from voxcube.client import (
+    ApiError,
+    ChatError,
+    Client,
+    ConnectionState,
+    ConnectionStateChange,
+    Message,
+    TransportError,
+)
 from voxcube.client.ids import new_message_id
 
 PASSWORD = "long enough for all"
@@ -38,6 +46,8 @@ class Person:
         self.user_id = 0
         self.sent: list[Numbered] = []
         self.got: Counter[str] = Counter()  # ids of messages of others
+        self.reconnects = 0
+        self.ends: list[str] = []  # why connections ended
         self._crowd = crowd
         self._renew = renew
         self._tls = tls
@@ -63,6 +73,7 @@ class Person:
             session = await self._client.auth.create_session(login=self.name, password=PASSWORD)
             self.user_id = session.user_id
             self._client.chat.on_message(self._receive)
+            self._client.chat.on_state(self._note_end)
         await self.client.chat.connect(self.user_id)
 
     async def close(self) -> None:
@@ -74,16 +85,30 @@ class Person:
     def unconfirmed(self) -> list[Numbered]:
         return [message for message in self.sent if not message.confirmed]
 
-    async def talk(self, *, first: int = 0, endlessly: bool = False) -> None:
-        """Sends again what is not confirmed, in the old order; then `first` new private messages; then, `endlessly`,
-        messages of all kinds until the connection ends.
+    async def talk(self, *, count: int = 0, private: bool = False, endlessly: bool = False, pause: float = 0.0) -> None:
+        """Sends again what is not confirmed, in the old order; then `count` new messages; then, `endlessly`, more of
+        them until the crowd has enough, with pauses (seconds) between them. Ends with the connection.
         """
         tasks: set[asyncio.Task[None]] = set()
-        for message in [*self.unconfirmed, *(self._new(private=True) for _ in range(first))]:
+        for message in self.unconfirmed:
             await self._start(message, tasks)
-        while endlessly and self.client.chat.is_ready:
-            await self._start(self._new(), tasks)
+        while self.client.chat.is_ready and (count > 0 or (endlessly and not self._crowd.enough)):
+            await self._start(self._new(private=private), tasks)
+            count -= 1
+            if pause:
+                await asyncio.sleep(pause)
         await asyncio.gather(*tasks)
+
+    async def persist(self) -> None:
+        """Talks, and connects again whenever the connection has ended, until the crowd has enough."""
+        while not self._crowd.enough:
+            try:
+                if not self.client.chat.is_ready:
+                    self.reconnects += 1
+                    await self.connect()
+                await self.talk(endlessly=True)
+            except (ApiError, ChatError, TransportError):
+                await asyncio.sleep(0.1)
 
     def _new(self, *, private: bool = False) -> Numbered:
         others = [person.user_id for person in self._crowd.people if person is not self]
@@ -118,8 +143,12 @@ class Person:
 
     async def _receive(self, message: Message) -> None:
         self.got[message.id] += 1
-        if number_of(message) % 3 == 0 and not self._crowd.quiet and self.client.chat.is_ready:
+        if not self._crowd.quiet and int(message.id[-1], 16) % 3 == 0 and self.client.chat.is_ready:
             await self.client.chat.mark_read(message)
+
+    def _note_end(self, change: ConnectionStateChange) -> None:
+        if change.new is ConnectionState.FORCE_CLOSED:
+            self.ends.append(str(change.error))
 
     async def history(self, dialog_id: str) -> list[Message]:
         """All of a dialog, page by page, without reading it."""
@@ -132,7 +161,8 @@ class Person:
 
 
 def number_of(message: Message) -> int:
-    return int((message.body or "").rpartition(" ")[2])
+    """The number in a message of the crowd."""
+    return int((message.body or "").removeprefix(f"from {message.sender_id} number "))
 
 
 class Crowd:
@@ -142,15 +172,17 @@ class Crowd:
         self.dice = random.Random(seed)
         self.group_id = ""
         self.confirmed = 0
+        self.enough = False  # those who talk endlessly stop
         self.quiet = False  # nobody marks messages as read any more
         self._server = server
         self._app = server.create_app()
+        self.app_id: int = self._app["app_id"]
         self.people = [Person(self, f"user{n}", renew=n % 2 == 1, tls=n % 3 == 0) for n in range(size)]
 
     def client(self, *, tls: bool) -> Client:
         host, port = self._server.addresses["xmpps" if tls else "xmpp"]
         return Client(
-            app_id=self._app["app_id"],
+            app_id=self.app_id,
             auth_key=self._app["auth_key"],
             auth_secret=self._app["auth_secret"],
             api_url=self._server.api_url,
@@ -193,7 +225,7 @@ class Crowd:
         # A ping comes back behind the last group message; a confirmation counts the markers sent before it, too.
         await asyncio.gather(*(person.client.chat.ping() for person in self.people))
         self.quiet = True
-        await asyncio.gather(*(person.talk(first=1) for person in self.people))
+        await asyncio.gather(*(person.talk(count=1, private=True) for person in self.people))
         await self._arrived()
 
     async def _arrived(self, seconds: float = 8.0) -> None:
@@ -214,35 +246,40 @@ class Crowd:
 
     # -- what must hold in the end ---------------------------------------------------------------------------------
 
-    async def check(self) -> dict[str, list[str]]:
+    async def check(self, *strangers: int) -> dict[str, list[str]]:
         """Every confirmed message once, in order, and received; unread counts as the history says.
 
-        Returns the ids of each dialog's messages in the order of the history, to be compared with the database.
+        Messages of `strangers` (user ids) are only counted. Returns the ids of each dialog's messages in the order of
+        the history, to be compared with the database.
         """
-        by_id = {message.id: (person, message) for person in self.people for message in person.sent}
+        by_id = {message.id: message for person in self.people for message in person.sent}
         wanted = self._private_by_recipient()
         for person in self.people:
-            missed = {id_ for id_ in wanted[person.user_id] if by_id[id_][1].confirmed} - person.got.keys()
+            missed = {id_ for id_ in wanted[person.user_id] if by_id[id_].confirmed} - person.got.keys()
             assert not missed, f"{person.name} never received {len(missed)} of {len(wanted[person.user_id])}"
             if person.keeps_client:
                 assert set(person.got.values()) <= {1}, "the SDK gave out a message twice"
         histories: dict[str, list[str]] = {}
+        ours: Counter[str] = Counter()
         for person in self.people:
             unread = (await person.client.messages.unread()).by_dialog
             for dialog in await person.client.dialogs.list(limit=PAGE):
                 found = await person.history(dialog.id)
                 ids = [message.id for message in found]
-                assert histories.setdefault(dialog.id, ids) == ids, "two members see different histories"
                 counted = sum(not m.is_own and person.user_id not in m.read_ids for m in found)
                 assert (dialog.unread_messages_count, unread.get(dialog.id, 0)) == (counted, counted)
+                if dialog.id in histories:
+                    assert histories[dialog.id] == ids, "two members see different histories"
+                    continue
+                histories[dialog.id] = ids
+                found = [m for m in found if m.id in by_id or m.sender_id not in strangers]
+                ours.update(message.id for message in found)
                 _check_order(found)
-        stored = Counter(id_ for ids in histories.values() for id_ in ids)
-        assert stored.keys() <= by_id.keys(), "there is something that nobody sent"
-        assert not [id_ for id_, count in stored.items() if count > 1], "stored more than once"
-        lost = [m.number for _, m in by_id.values() if m.confirmed and m.id not in stored]
+                assert all((by_id[m.id].to == GROUP) == (dialog.id == self.group_id) for m in found)
+        assert ours.keys() <= by_id.keys(), "there is something that nobody sent"
+        assert set(ours.values()) <= {1}, "stored more than once"
+        lost = [message.number for message in by_id.values() if message.confirmed and message.id not in ours]
         assert not lost, f"{len(lost)} confirmed messages are not in the history"
-        for dialog_id, ids in histories.items():
-            assert all((by_id[id_][1].to == GROUP) == (dialog_id == self.group_id) for id_ in ids)
         return histories
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxcube.server.core import errors
 from voxcube.server.core.errors import DomainError
-from voxcube.server.storage.database import DatabaseError
+from voxcube.server.storage.database import DatabaseError, DataError
 
 # realtime §7.2 and §9.1; RFC 6120 §8.3.3
 CONDITIONS: dict[type[DomainError], str] = {
@@ -31,4 +31,5 @@ def condition_of(error: DomainError) -> str:
 
 def is_outage(error: Exception) -> bool:
     """Whether this is no answer to the request but a server that cannot do its work: never counted, the stream ends."""
-    return isinstance(error, errors.Unavailable | DatabaseError)
+    # A value that the database does not take is refused for good: uncounted, the client would send it for ever.
+    return isinstance(error, errors.Unavailable | DatabaseError) and not isinstance(error, DataError)
