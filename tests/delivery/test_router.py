@@ -409,6 +409,29 @@ def test_a_word_for_somebody_else_in_the_same_slot_costs_no_read() -> None:
     virtual_time.run(story())
 
 
+def test_words_of_a_large_group_are_small_and_words_not_understood_do_no_harm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story() -> None:
+        world = World()
+        async with two(world) as (one, other, wire):
+            bob = Fake(5000)
+            await other.come(bob)
+            world.group(GROUP_ID, *range(1, 5001))
+            one.router.tell_forgotten((("dialog", GROUP_ID), *(("member", GROUP_ID, n, 0) for n in range(1, 5001))))
+            assert wire.words == 6
+            for payload in (b"", b"p", b"d\xff", b"k\x01", b"b", b"?"):
+                other.router.published(payload)
+                other.router.told(payload)
+            one.store("hello")
+            await asyncio.sleep(2)
+            assert bob.got == [b"hello"]
+            assert other.cleared == 0
+
+    virtual_time.run(story())
+    assert "not understood" in caplog.text
+
+
 # -- who is here -------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from tests.support.bus import Weather
 from tests.support.cluster import Cluster, Seat, joined
 from tests.support.postgres import PostgresServer
 from voxcube.client import DialogType
+from voxcube.server.core.clock import SystemClock
+from voxcube.server.storage.presence import sessions_of
 
 PERFECT = Weather()
 SLOW = Weather(delay=0.08)  # longer than a gap may stay open
@@ -188,19 +190,19 @@ async def test_coming_and_going_while_everybody_writes(url: str, tmp_path: Path)
                 await seat.cube.chat.send(dialog_id=group, body="group")
 
         writing = asyncio.gather(write(alice), write(carol))
-        for node in (1, 0, 1):
-            bob = await cluster.seat("bob", node)
-            await asyncio.sleep(0.4)
-            for other in (alice, carol):
-                dialog = await cluster.private(alice, bob) if other is alice else ""
-                stored = await cluster.stored(dialog or group)
-                got = bob.got(dialog or group)
-                assert got
-                start = stored.index(got[0])
-                assert got == stored[start : start + len(got)]
-            await cluster.leave(bob)
-        stop.set()
-        await writing
+        try:
+            for node in (1, 0, 1):
+                bob = await cluster.seat("bob", node)
+                await asyncio.sleep(0.4)
+                for dialog in (await cluster.private(alice, bob), group):
+                    stored, got = await cluster.stored(dialog), bob.got(dialog)
+                    assert got
+                    start = stored.index(got[0])
+                    assert got == stored[start : start + len(got)]
+                await cluster.leave(bob)
+        finally:
+            stop.set()
+            await writing
 
 
 async def test_both_nodes_catch_up_after_an_interruption(url: str, tmp_path: Path) -> None:
@@ -247,6 +249,26 @@ async def test_a_resend_at_the_other_node_reaches_whoever_never_had_it(url: str,
         await asyncio.sleep(0.7)
         assert bob.got(private) == [one.id]
         assert bob.got(group) == [two.id]
+
+
+async def test_the_table_of_who_is_online_spans_the_nodes(url: str, tmp_path: Path) -> None:
+    """Both nodes write their sessions; one that ends takes its own away."""
+    async with joined(url, tmp_path, "alice", "bob") as cluster:
+        for node in (0, 1):
+            await cluster.seat("alice", node)
+        bob = await cluster.seat("bob", 1)
+
+        async def online(seats: int, login: str) -> None:
+            async with asyncio.timeout(5):
+                while seats != await sessions_of(cluster.nodes[0].database, cluster.user(login), SystemClock().now()):
+                    await asyncio.sleep(0.05)
+
+        await online(2, "alice")
+        await online(1, "bob")
+        await cluster.leave(bob)
+        await online(0, "bob")
+        await cluster.stop(1)
+        await online(1, "alice")
 
 
 async def test_nothing_is_listened_to_when_everybody_has_left(url: str, tmp_path: Path) -> None:

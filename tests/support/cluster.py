@@ -148,6 +148,10 @@ class Cluster:
         self._seats.remove(seat)
         await seat.cube.close()
 
+    async def stop(self, node: int) -> None:
+        """Ends one node in good order; its sessions end with it."""
+        await self.nodes[node].__aexit__()
+
     async def close(self) -> None:
         for seat in self._seats:
             await seat.cube.close()

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
 DIGEST_SECONDS = (0.5, 1.5, 5.0)  # after a burst of a stream its last number is said again: lost words are noticed
+KEYS_TOLD = 1000  # forgotten facts in one word: a bus has a largest one
 
 BROADCAST = 1  # dialog type
 
@@ -130,8 +131,9 @@ class Router:
     def tell_forgotten(self, keys: tuple[Any, ...]) -> None:
         """Tells the other nodes which facts have changed; `("member", dialog, user, seq)`: the user joined then."""
         if not self.alone:
-            self._told += 1
-            self._bus.tell(_KEYS + _encode((self._name, self._told, keys)))
+            for start in range(0, len(keys), KEYS_TOLD):
+                self._told += 1
+                self._bus.tell(_KEYS + _encode((self._name, self._told, keys[start : start + KEYS_TOLD])))
             self._joined(keys)
 
     async def beat(self) -> None:
@@ -162,6 +164,23 @@ class Router:
     # -- inwards (cluster.bus.Listener) ----------------------------------------------------------------------------
 
     def published(self, payload: bytes) -> None:
+        try:
+            self._published(payload)
+        except msgspec.MsgspecError as error:
+            log.warning("a word of another node was not understood: %s", error)
+
+    def told(self, payload: bytes) -> None:
+        try:
+            self._heard(payload)
+        except msgspec.MsgspecError as error:
+            log.warning("a word of another node was not understood: %s", error)
+
+    def interrupted(self) -> None:
+        """Facts are read anew, and what the users here may have missed is looked for in storage."""
+        self._forget_all()
+        self._listening.catch_up()
+
+    def _published(self, payload: bytes) -> None:
         mark = payload[:1]
         if mark == _DIGEST:
             dialog_id, user_id, seq = _decode_digest(payload[1:])
@@ -185,7 +204,7 @@ class Router:
         else:
             self._deliver(parcel)
 
-    def told(self, payload: bytes) -> None:
+    def _heard(self, payload: bytes) -> None:
         if payload[:1] == _BEAT:
             self._tally.claimed(*_decode_beat(payload[1:]))
             return
@@ -194,11 +213,6 @@ class Router:
         self._forgotten(keys)
         self._joined(keys)
         self._tally.heard(name, number)
-
-    def interrupted(self) -> None:
-        """Facts are read anew, and what the users here may have missed is looked for in storage."""
-        self._forget_all()
-        self._listening.catch_up()
 
     def _joined(self, keys: tuple[Any, ...]) -> None:
         for key in keys:
