@@ -212,7 +212,7 @@ class Crowd:
         """Connects everybody whose connection has ended."""
         await asyncio.gather(*(p.connect() for p in self.people if p._client is None or not p.client.chat.is_ready))
 
-    async def wait_confirmed(self, count: int, seconds: float = 15.0) -> None:
+    async def wait_confirmed(self, count: int, seconds: float = 30.0) -> None:
         """Until this many more messages are confirmed."""
         goal = self.confirmed + count
         async with asyncio.timeout(seconds):
@@ -261,6 +261,7 @@ class Crowd:
                 assert set(person.got.values()) <= {1}, "the SDK gave out a message twice"
         histories: dict[str, list[str]] = {}
         ours: Counter[str] = Counter()
+        reads = 0
         for person in self.people:
             unread = (await person.client.messages.unread()).by_dialog
             for dialog in await person.client.dialogs.list(limit=PAGE):
@@ -268,6 +269,7 @@ class Crowd:
                 ids = [message.id for message in found]
                 counted = sum(not m.is_own and person.user_id not in m.read_ids for m in found)
                 assert (dialog.unread_messages_count, unread.get(dialog.id, 0)) == (counted, counted)
+                reads += sum(not m.is_own and person.user_id in m.read_ids for m in found)
                 if dialog.id in histories:
                     assert histories[dialog.id] == ids, "two members see different histories"
                     continue
@@ -276,6 +278,7 @@ class Crowd:
                 ours.update(message.id for message in found)
                 _check_order(found)
                 assert all((by_id[m.id].to == GROUP) == (dialog.id == self.group_id) for m in found)
+        assert reads, "nobody has read anything; the unread counts prove nothing"
         assert ours.keys() <= by_id.keys(), "there is something that nobody sent"
         assert set(ours.values()) <= {1}, "stored more than once"
         lost = [message.number for message in by_id.values() if message.confirmed and message.id not in ours]

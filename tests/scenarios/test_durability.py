@@ -134,8 +134,8 @@ async def stalled(crowd: Crowd) -> None:
                 return
 
 
-@pytest.mark.parametrize("way", ["file system", "limit"])
-async def test_a_full_disk_stops_everything_and_loses_nothing(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(("way", "long"), [("file system", False), ("limit", True)])
+async def test_a_full_disk_stops_everything_and_loses_nothing(tmp_path: Path, way: str, long: bool) -> None:
     """A short outage is waited through on open connections; a long one ends them, and nothing of it is counted."""
     with ExitStack() as stack:
         directory = tmp_path / "disk"
@@ -156,23 +156,21 @@ async def test_a_full_disk_stops_everything_and_loses_nothing(tmp_path: Path, wa
             else:
                 (directory / "ballast").unlink()
 
-        async with Crowd(server, PEOPLE, seed=11).gathered() as crowd:
+        async with Crowd(server, 3, seed=11).gathered() as crowd:
             talking = [asyncio.create_task(person.persist()) for person in crowd.people]
             await crowd.wait_confirmed(200)
             full(True)
             await stalled(crowd)
-            full(False)
-            await crowd.wait_confirmed(200)
-            assert [person.ends for person in crowd.people] == [[]] * PEOPLE
-            if way == "limit":
-                full(True)
-                await stalled(crowd)
-                async with asyncio.timeout(18):  # the writer's patience and a bit
+            if long:
+                async with asyncio.timeout(30):  # the writer's patience, 15 s, and some more on a busy machine
                     while not all(person.ends for person in crowd.people):
                         await asyncio.sleep(0.05)
                 assert all("internal-server-error" in person.ends[0] for person in crowd.people)
-                full(False)
-                await crowd.wait_confirmed(200)
+            else:
+                assert [person.ends for person in crowd.people] == [[]] * len(crowd.people)
+            full(False)
+            await crowd.wait_confirmed(200)
+            assert all(bool(person.ends) is long for person in crowd.people)
             await finish(crowd, database_url, talking)
             log.info("%d confirmed, %d reconnects", crowd.confirmed, sum(p.reconnects for p in crowd.people))
             assert server.stop() == 0
