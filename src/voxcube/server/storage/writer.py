@@ -69,6 +69,8 @@ class _Lane:
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.committing: Sequence[Change] = ()
+        self.put = self.finished = 0  # changes ever queued, and those whose fate is known
+        self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()  # until that many are finished
         self.give_up = 0.0  # when the patience with the present outage ends (monotonic seconds)
         self.failed_at = float("-inf")  # when the database was last found to be away
 
@@ -125,11 +127,16 @@ class Writer:
 
     def put(self, change: Change, dialog_id: str) -> None:
         """Queues a hot change; changes of one dialog are committed in the order they are put."""
-        self._lane(dialog_id).changes.append(change)
+        lane = self._lane(dialog_id)
+        if lane.task is not None and lane.task.done():  # the writer is closed
+            change.error = Unavailable()
+            change.done(change)
+            return
+        lane.changes.append(change)
+        lane.put += 1
         self._waiting += 1
         if self._waiting >= self._capacity:
             self._room.clear()
-        lane = self._lane(dialog_id)
         if not lane.wake.is_set():
             lane.wake.set()
 
@@ -139,10 +146,10 @@ class Writer:
         With `dialog`, changes already queued for that dialog are committed first. What `fn` raises comes back, its
         work undone. Raises Unavailable when the database stays away.
         """
-        if self._closing:
-            raise Unavailable
         if dialog is not None and not self._shared:
             await self.settled(dialog)
+        if self._closing:
+            raise Unavailable
         if dialog is not None:
             lane = self._cold[zlib.crc32(dialog.encode()) % len(self._cold)]
         else:
@@ -156,17 +163,9 @@ class Writer:
     async def settled(self, dialog_id: str) -> None:
         """Waits until the hot changes queued so far for the dialog's lane are committed or refused."""
         lane = self._lane(dialog_id)
-        if lane.changes or lane.committing:
+        if lane.finished < lane.put:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            last = lane.changes[-1] if lane.changes else lane.committing[-1]
-            inner = last.done
-
-            def done(change: Any) -> None:
-                inner(change)
-                if not future.done():
-                    future.set_result(None)
-
-            last.done = done
+            lane.waiters.append((lane.put, future))
             await future
 
     async def idle(self) -> None:
@@ -217,6 +216,11 @@ class Writer:
                     change.done(change)
                 except Exception:
                     log.exception("after a commit")
+            lane.finished += len(changes)
+            while lane.waiters and lane.waiters[0][0] <= lane.finished:
+                future = lane.waiters.popleft()[1]
+                if not future.done():
+                    future.set_result(None)
 
     async def _commit(self, lane: _Lane, changes: list[Change], jobs: list[_Job]) -> None:
         if self._shared:
