@@ -39,6 +39,10 @@ class Person:
     def jid(self) -> str:
         return f"{self.name}@localhost"
 
+    def room(self, dialog_id: str) -> str:
+        """The address of a dialog's room."""
+        return f"{self.app_id}_{dialog_id}@muc.localhost"
+
 
 class Node:
     """A server with two applications."""
@@ -89,6 +93,23 @@ class Node:
         if presence:
             await peer.available()
         return peer
+
+    async def person(self) -> Person:
+        """A new user of the first application, to whom nothing has happened yet."""
+        login, app_id = f"user{next(self._ids)}", next(iter(self.people.values())).app_id
+        async with Accounts.open(self.config) as accounts:
+            user = await accounts.create_user(app_id, login, PASSWORD)
+        return Person(user.id, app_id, login)
+
+    @contextlib.asynccontextmanager
+    async def again(self, limits: Limits | None = None) -> AsyncIterator[Node]:
+        """Starts the server on its data and ports; at the end all connections are ended, by the server first."""
+        try:
+            async with App(self.config, limits=limits) as self.app:
+                yield self
+        finally:
+            self.keep()
+            await asyncio.gather(*(peer.close() for peer in self._kept))
 
     def keep(self) -> None:
         """The connections made so far stay when others hang up."""
@@ -151,9 +172,5 @@ async def running(data: Path, *logins: str, limits: Limits | None = None) -> Asy
             node.people[login] = Person(user.id, app.id, login)
         zed = await accounts.create_user(other.id, "zed", PASSWORD)
         node.stranger = Person(zed.id, other.id, "zed")
-    async with App(config, limits=limits) as node.app:
-        try:
-            yield node
-        finally:
-            node.keep()
-            await asyncio.gather(*(peer.close() for peer in node._kept))
+    async with node.again(limits):
+        yield node

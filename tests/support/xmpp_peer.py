@@ -107,6 +107,7 @@ class Peer:
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
+            self.writer.close()  # as the other end has done
             self.over = True
             self._changed.set()
 

@@ -14,6 +14,7 @@ from voxcube.server.c2s.tcp import TcpConnection
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
 from voxcube.xmpp.server import ServerStream
 
+LAST_SECONDS = 1.0  # for a client to close its end when ours is closed
 BACKLOG = 4096  # a whole crowd reconnects after a restart
 
 
@@ -71,12 +72,16 @@ class XmppServer:
 
     async def shut_down(self, seconds: float = 5.0) -> None:
         """Tells every session that the server stops, and waits until they are gone (RFC 6120 §4.9.3.20)."""
-        for session in list(self._hub.connected):
+        connected = self._hub.connected
+        for session in list(connected):
             session.fail("system-shutdown")
-        await gone(self._hub.connected, seconds)
-        for session in list(self._hub.connected):
+        await gone(connected, LAST_SECONDS)  # most clients close as soon as they have read it
+        for session in [session for session in connected if session.written]:
             session.abort()
-        await gone(self._hub.connected, seconds)
+        await gone(connected, seconds)
+        for session in list(connected):
+            session.abort()
+        await gone(connected, LAST_SECONDS)
 
 
 async def gone(sessions: Collection[object], seconds: float) -> None:

@@ -63,6 +63,10 @@ class TcpConnection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
+    def unwritten(self) -> int:
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
     def pause_reading(self) -> None:
         self._transport.pause_reading()
 

@@ -97,6 +97,10 @@ class WebSocketConnection(WSListener):
     def abort(self) -> None:
         self._transport.disconnect(False)
 
+    def unwritten(self) -> int:
+        size: int = self._socket.get_write_buffer_size()
+        return size
+
     def pause_reading(self) -> None:
         self._socket.pause_reading()
 

@@ -104,7 +104,7 @@ class MessageEncoder:
             send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin))
             return
         send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail))
-        if self._router.has_others(sender_id):
+        if self._router.has_others(sender_id, draft.origin):
             recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
             head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
             send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin))

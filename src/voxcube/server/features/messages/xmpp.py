@@ -38,11 +38,17 @@ class MessageStanzas:
         self._ids = ids
         self._typing = typing
         self._marker = marker
-        self.address = functools.lru_cache(maxsize=65536)(functools.partial(_address, domain))
+        self._domain = domain
+        self._known_address = functools.lru_cache(maxsize=65536)(functools.partial(_address, domain))
+
+    def _address(self, stanza: Element) -> tuple[int, int, str]:
+        to = stanza.attrs.get("to", "")
+        # Long ones are strange, and would make the memory of addresses as large as somebody likes.
+        return self._known_address(to) if len(to) < 256 else _address(self._domain, to)
 
     def chat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
         """A 1-1 message (realtime §7)."""
-        app_id, user_id, _ = self.address(stanza.attrs.get("to", ""))
+        app_id, user_id, _ = self._address(stanza)
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
         if app_id != session.app_id or not user_id:
@@ -57,7 +63,7 @@ class MessageStanzas:
 
     def groupchat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
         """A message to a room (realtime §9.1)."""
-        app_id, _, dialog_id = self.address(stanza.attrs.get("to", ""))
+        app_id, _, dialog_id = self._address(stanza)
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
         if app_id != session.app_id or not dialog_id:
@@ -131,7 +137,10 @@ async def _after(work: Awaitable[None]) -> Any:
 
 def is_chat_state(stanza: Element) -> bool:
     """Whether the message is typing and nothing else."""
-    return stanza.find("body") is None and chat_states.decode(stanza) is not None
+    if stanza.find("body") is not None or chat_states.decode(stanza) is None:
+        return False
+    extra = stanza.find("extraParams")
+    return extra is None or extra.find("attachment") is None
 
 
 def _address(domain: str, to: str) -> tuple[int, int, str]:

@@ -69,7 +69,7 @@ class Presence:
         kind = stanza.attrs.get("type")
         head = b'<presence xmlns="jabber:client" from="' + session.address + b'" to="'
         inner = "".join(to_xml(child) for child in stanza.elements())
-        tail = ('"' + (f' type="{kind}"' if kind else "") + f">{inner}</presence>").encode()
+        tail = ('"' + (f' type="{kind}"' if kind else "") + (f">{inner}</presence>" if inner else "/>")).encode()
         self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, head, tail))
 
     def _show_others(self, session: Session) -> None:

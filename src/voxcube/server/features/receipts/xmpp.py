@@ -63,7 +63,7 @@ class Receipts:
         envelope.children = list(stanza.elements())
         tail = ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
         self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
-        if self._router.has_others(user_id):
+        if self._router.has_others(user_id, session.address):
             recipient = f"{to_user}-{app_id}@{self._domain}".encode()
             head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
             self._router.send(Parcel(COPY, app_id, user_id, "", 0, head, tail, session.address))

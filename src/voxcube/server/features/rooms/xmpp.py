@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from voxcube.server.c2s.errors import condition_of
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
-from voxcube.server.core.errors import DomainError, NotFound
+from voxcube.server.core.errors import DomainError, Forbidden, NotFound
 from voxcube.server.delivery.router import Router
 from voxcube.server.features.rooms.service import RoomService, Standing
 from voxcube.xmpp import ns
@@ -45,12 +45,15 @@ class Rooms:
         inside.add(session)
         session.rooms.add(dialog_id)
         seen: set[int] = set()
-        for other in inside:
+        for other in list(inside):  # others come and go while we wait
             if other.user_id not in seen and other.user_id != session.user_id:
                 seen.add(other.user_id)
-                their = await self._service.standing(other.app_id, other.user_id, dialog_id)
+                try:
+                    their = await self._service.standing(other.app_id, other.user_id, dialog_id)
+                except (Forbidden, NotFound):  # no member any more
+                    continue
                 session.send(self._presence(other, session, dialog_id, their))
-        if first:
+        if first and session in inside:
             for other in inside:
                 if other.user_id != session.user_id:
                     other.send(self._presence(session, other, dialog_id, standing))

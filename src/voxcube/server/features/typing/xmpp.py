@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, GROUP_OTHERS, Parcel, Router
@@ -18,19 +20,26 @@ class Typing:
         self._router = router
         self._domain = domain
 
-    async def relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str) -> None:
+    def relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str) -> Awaitable[None] | None:
         """Typing waits for nothing that is being stored; who may not say it is passed over in silence."""
         app_id, user_id = session.app_id, session.user_id
         if to_user:
-            allowed = to_user != user_id and await self._service.may_tell_user(app_id, to_user)
+            allowed = self._service.may_tell_user(app_id, user_id, to_user)
             head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
             parcel = Parcel(CHAT, app_id, to_user, "", 0, head, _tail(stanza, "chat"))
         else:
-            allowed = await self._service.may_tell_room(app_id, user_id, dialog_id)
+            allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
             occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
             head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
             parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, _tail(stanza, "groupchat"))
-        if allowed:
+        if isinstance(allowed, bool):
+            if allowed:
+                self._router.send(parcel)
+            return None
+        return self._relay_later(allowed, parcel)
+
+    async def _relay_later(self, allowed: Awaitable[bool], parcel: Parcel) -> None:
+        if await allowed:
             self._router.send(parcel)
 
 
