@@ -71,18 +71,24 @@ class NodeBus:
     def __init__(self, wire: TestBus) -> None:
         self._wire = wire
         self.slots: set[int] = set()
+        self._asked: set[int] = set()  # what is to be heard; it takes effect a little later, as on a real wire
         self.listener: Listener | None = None
 
     async def start(self, listener: Listener) -> None:
         self.listener = listener
 
     def subscribe(self, slot: int) -> None:
-        assert slot not in self.slots
-        # Taking effect a little later, as on a real wire.
-        asyncio.get_running_loop().call_later(self._wire.weather.delay / 2, self.slots.add, slot)
+        assert slot not in self._asked
+        self._asked.add(slot)
+        asyncio.get_running_loop().call_later(self._wire.weather.delay / 2, self._in_effect, slot)
 
     def unsubscribe(self, slot: int) -> None:
+        self._asked.remove(slot)
         self.slots.discard(slot)
+
+    def _in_effect(self, slot: int) -> None:
+        if slot in self._asked:
+            self.slots.add(slot)
 
     async def ready(self) -> None:
         await asyncio.sleep(self._wire.weather.delay / 2 + 0.001)

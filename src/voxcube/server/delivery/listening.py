@@ -13,13 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from voxcube.server.cluster.bus import Bus, app_slot, dialog_slot, user_slot
-from voxcube.server.cluster.gate import Gate, Stream
+from voxcube.server.cluster.gate import AGAIN, Gate, Stream
 
 log = logging.getLogger(__name__)
 
 PRIVATE = 3
 CHUNK = 200  # users looked up at once after an interruption
-RETRY_SECONDS = 1.0
 NEW_MS = 60_000  # how far the clocks of nodes may differ
 
 
@@ -184,7 +183,7 @@ class Listening:
 
     async def _look(self, user_id: int) -> None:
         await self._bus.ready()
-        for row in await self._positions((user_id,)):
+        for row in await self._read((user_id,)):
             self._gate.hint(_stream(row), row.seq)
 
     def met(self, app_id: int, dialog_id: str, seq: int) -> None:
@@ -207,15 +206,17 @@ class Listening:
             self._again = False
             users = list(self._users)
             for start in range(0, len(users), CHUNK):
-                while True:
-                    try:
-                        rows = await self._positions(users[start : start + CHUNK])
-                        break
-                    except Exception as error:
-                        log.warning("positions could not be read: %s", type(error).__name__)
-                        await asyncio.sleep(RETRY_SECONDS)
-                for row in rows:
+                for row in await self._read(users[start : start + CHUNK]):
                     self._compare(row)
+
+    async def _read(self, users: Sequence[int]) -> Iterable[Position]:
+        """Tries until it works."""
+        while True:
+            try:
+                return await self._positions(users)
+            except Exception as error:
+                log.warning("positions of dialogs could not be read: %s", type(error).__name__)
+                await asyncio.sleep(AGAIN)
 
     def _compare(self, row: Position) -> None:
         if not self.knows(row.user_id):
