@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from voxcube.server.cluster.bus import Bus, app_slot, dialog_slot, user_slot
-from voxcube.server.cluster.gate import Gate, Stream
+from voxcube.server.cluster.gate import AGAIN, Gate, Stream
 from voxcube.server.cluster.tally import Tally
 from voxcube.server.delivery.listening import Listening, Positions
 from voxcube.server.delivery.sessions import Sessions
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
 DIGEST_SECONDS = (0.5, 1.5, 5.0)  # after a burst of a stream its last number is said again: lost words are noticed
 KEYS_TOLD = 1000  # forgotten facts in one word: a bus has a largest one
+HELD = 1000  # parcels of a dialog kept while its members cannot be read
 
 BROADCAST = 1  # dialog type
 
@@ -282,11 +283,16 @@ class Router:
                     session.deliver(head, tail, "", 0)
 
     async def _load_and_release(self, app_id: int, dialog_id: str) -> None:
-        try:
-            facts = await self._load_members(app_id, dialog_id)
-        except Exception as error:  # the database is away; members find these messages in the history
-            log.warning("members of a dialog could not be read: %s", type(error).__name__)
-            facts = None
+        while True:
+            try:
+                facts = await self._load_members(app_id, dialog_id)
+                break
+            except Exception as error:  # the database is away
+                log.warning("members of a dialog could not be read: %s", type(error).__name__)
+                # What is not stored is stale by then; of what is stored, too much is left to the history.
+                held = self._held[dialog_id]
+                held[:] = [parcel for parcel in held if parcel.seq][:HELD]
+                await asyncio.sleep(AGAIN)
         parcels = self._held.pop(dialog_id)
         if facts is not None:
             for parcel in parcels:
