@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import bindparam, select
 
-from voxcube.server.core.models import App, pair_key
+from voxcube.server.core.models import App, DialogType, pair_key
 from voxcube.server.storage import apps, counters
 from voxcube.server.storage.database import Database
 from voxcube.server.storage.schema import dialogs, members, users
@@ -24,6 +24,8 @@ Key = tuple[Any, ...]
 
 CAPACITY = 100_000  # facts
 MISSING: Final = object()
+# Anybody may ask for these before a login: only those that exist are kept, or made-up ones would fill the memory.
+_NAMED_BY_STRANGERS = ("app", "auth_key")
 
 _DIALOG = Query(
     select(dialogs.c.app_id, dialogs.c.type, dialogs.c.owner_id).where(dialogs.c.id == bindparam("dialog")), "dialog"
@@ -53,7 +55,11 @@ class DialogFacts:
     owner_id: int
     members: frozenset[int]  # active ones
     admins: frozenset[int]
-    hidden: bool  # whether some member has put it away until its next message
+    hidden: bool  # whether it is private, and one of the two has put it away until its next message
+
+
+class _ReaderGone(Exception):
+    """Who read a fact was cancelled; those who waited for it read it themselves."""
 
 
 class Cache:
@@ -66,6 +72,11 @@ class Cache:
         self._loading: dict[Key, asyncio.Future[Any]] = {}
         self._generation: int | None = None
         self.on_forget: Callable[[tuple[Key, ...]], None] | None = None  # tells the other nodes
+
+    @property
+    def size(self) -> int:
+        """How many facts are kept."""
+        return len(self._facts)
 
     # -- look-ups --------------------------------------------------------------------------------------------------
 
@@ -116,6 +127,8 @@ class Cache:
 
         Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key), and
         ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
+        ("token", user, hash) and ("gone", user) are no facts in here: they tell the nodes that a user's session token
+        was destroyed, or the user deleted.
         """
         self.drop(keys)
         if self.on_forget is not None:
@@ -143,9 +156,11 @@ class Cache:
         found = self._facts.get(key, MISSING)
         if found is not MISSING:
             return found  # type: ignore[no-any-return]
-        waiting = self._loading.get(key)
-        if waiting is not None:
-            return await asyncio.shield(waiting)
+        while (waiting := self._loading.get(key)) is not None:
+            try:
+                return await asyncio.shield(waiting)
+            except _ReaderGone:  # then this one reads, or waits for the next who does
+                continue
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:
@@ -153,13 +168,14 @@ class Cache:
         except BaseException as error:
             if self._loading.get(key) is future:
                 del self._loading[key]
-            future.set_exception(error if isinstance(error, Exception) else RuntimeError("the read was cancelled"))
+            future.set_exception(error if isinstance(error, Exception) else _ReaderGone())
             future.exception()  # whether or not somebody else waited for it
             raise
         future.set_result(fact)
         if self._loading.get(key) is future:
             del self._loading[key]
-            self._keep(key, fact)
+            if fact is not None or key[0] not in _NAMED_BY_STRANGERS:
+                self._keep(key, fact)
         return fact
 
     def _keep(self, key: Key, fact: Any) -> None:
@@ -182,7 +198,7 @@ class Cache:
                 row[2],
                 frozenset(member[0] for member in rows),
                 frozenset(member[0] for member in rows if member[1]),
-                any(member[2] for member in rows),
+                row[1] == DialogType.PRIVATE and any(member[2] for member in rows),
             )
 
         return await self._database.read(read)
