@@ -102,11 +102,20 @@ REFUSED: list[tuple[dict[str, Any], int, dict[str, Any]]] = [
     ({"user": {"login": "ann"}}, 422, {"password": ["can't be blank"]}),
     ({"user": {"password": "x"}}, 422, {"base": ["Login or email is required"]}),
     ({"user": 5}, 422, {"user": ["must be an object"]}),
-    ({"user": {"guest": "1"}}, 422, {"base": ["Guest sessions are not enabled on this server"]}),
     (
         {"provider": "facebook", "keys": {"token": "x"}},
         422,
-        {"base": ["Login by a social network or phone is not configured for this application"]},
+        {"base": ["Login by facebook is not configured for this application"]},
+    ),
+    (
+        {"provider": "firebase_phone", "firebase_phone": {"project_id": "x", "access_token": "y"}},
+        422,
+        {"base": ["Login by firebase_phone is not configured for this application"]},
+    ),
+    (
+        {"provider": "myspace"},
+        422,
+        {"base": ["Unknown provider; these exist: facebook, twitter, firebase_phone, firebase_email"]},
     ),
 ]
 

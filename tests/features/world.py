@@ -23,6 +23,7 @@ from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.users import rest as users_rest
 from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.rest.app import create_app
 from voxcube.server.storage import apps, receipts
@@ -60,6 +61,13 @@ class World:
             clock=self.clock,
             cache=self.cache,
         )
+        self.removal = Removal(
+            users=self.user_store,
+            tokens=self.token_store,
+            cache=self.cache,
+            transactions=writer,
+            clock=self.clock,
+        )
         self.sessions = SessionService(
             cache=self.cache,
             users=self.user_store,
@@ -83,7 +91,7 @@ class World:
         )
         routes = [
             *sessions_rest.routes(self.sessions),
-            *users_rest.routes(self.users),
+            *users_rest.routes(self.users, self.removal),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *history_rest.routes(self.history),
         ]

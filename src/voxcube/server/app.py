@@ -41,10 +41,12 @@ from voxcube.server.features.rooms.service import RoomService
 from voxcube.server.features.roster import xmpp as roster
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
+from voxcube.server.features.sessions.xmpp import LOOK_SECONDS, LogIns
 from voxcube.server.features.typing import xmpp as typing
 from voxcube.server.features.typing.service import TypingService
 from voxcube.server.features.users import rest as users_rest
 from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.jobs import Jobs
 from voxcube.server.rest.app import create_app
@@ -122,10 +124,12 @@ class App:
         passwords = Passwords(clock=clock)
         stack.callback(passwords.close)
         accounts = UserService(users=users, passwords=passwords, transactions=writer, clock=clock, cache=cache)
+        removal = Removal(users=users, tokens=tokens, cache=cache, transactions=writer, clock=clock)
         sessions = SessionService(
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
             transactions=writer, clock=clock, ids=ids,
         )  # fmt: skip
+        logins = LogIns(sessions)
         dialog_service = DialogService(
             dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids
         )
@@ -136,6 +140,20 @@ class App:
         handed = Handed(queue.hand_over)
         late = LateDelivery(database, writer, connected, handed, clock, config.domain)
         stack.push_async_callback(late.close)
+
+        # What is forgotten here is forgotten on all nodes, and may have let somebody in.
+        def heard(keys: tuple[Any, ...]) -> None:
+            cache.drop(keys)
+            logins.ended(keys)
+
+        def said(keys: tuple[Any, ...]) -> None:
+            router.tell_forgotten(keys)
+            logins.ended(keys)
+
+        def in_doubt() -> None:
+            cache.clear()
+            logins.doubt()
+
         router = self.router = Router(
             connected,
             self._bus,
@@ -145,11 +163,11 @@ class App:
             recover=late.recover,
             positions=late.positions,
             now_ms=clock.now_ms,
-            forgotten=cache.drop,
-            forget_all=cache.clear,
+            forgotten=heard,
+            forget_all=in_doubt,
         )
         stack.push_async_callback(router.close)
-        cache.on_forget = router.tell_forgotten
+        cache.on_forget = said
         await self._bus.start(router)
         stack.push_async_callback(self._bus.close)
         online = OnlineTable(connected, writer, clock, config.node_name)
@@ -193,6 +211,7 @@ class App:
             joined.gone(session)
             presences.gone(session)
             late.left(session)
+            logins.gone(session)
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)
 
@@ -205,6 +224,7 @@ class App:
             outboxes=Outboxes(),
             pressure=writer,
             authenticate=sessions.check_credentials,
+            came=logins.came,
             gone=gone,
             ids=ids,
             limits=self._limits,
@@ -229,8 +249,10 @@ class App:
         jobs.every(BEAT_SECONDS, router.beat)
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
+        jobs.every(LOOK_SECONDS, logins.look)
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
         jobs.one_node("ended sessions", CLEAN_SECONDS, sessions.forget_ended)
+        jobs.one_node("ended guests", CLEAN_SECONDS, removal.remove_ended_guests)
 
         # The end, in this order: no new work, what is under way, a word to everybody, what was kept in memory.
         async def finish() -> None:
@@ -252,7 +274,7 @@ class App:
         http = create_app(
             [
                 *sessions_rest.routes(sessions),
-                *users_rest.routes(accounts),
+                *users_rest.routes(accounts, removal),
                 *dialogs_rest.routes(dialog_service, config.domain),
                 *history_rest.routes(history),
             ],

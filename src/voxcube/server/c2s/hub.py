@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from voxcube.server.core.ids import Ids
+from voxcube.server.core.models import Admission
 from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.sessions import Sessions
 
@@ -64,7 +65,8 @@ class Hub:
     handed: Handed
     outboxes: Outboxes
     pressure: Room
-    authenticate: Callable[[int, int, str], Awaitable[bool]]  # application, user, password
+    authenticate: Callable[[int, int, str], Awaitable[Admission | None]]  # application, user, password; None = refused
+    came: Callable[[Session], None]  # the session has authenticated
     gone: Callable[[Session], None]  # the session has ended
     ids: Ids
     limits: Limits = Limits()

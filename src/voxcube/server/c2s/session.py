@@ -53,7 +53,8 @@ class Session:
     __slots__ = (
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
         *("_task", "_timer", "_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "caught"),
-        *("ended", "full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "user_id"),
+        *("ended", "full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "token_hash"),
+        "user_id",
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, websocket: bool) -> None:
@@ -62,6 +63,7 @@ class Session:
         self._wire = wire
         self._websocket = websocket
         self.app_id = self.user_id = 0
+        self.token_hash: str | None = None  # of the session token that it logged in with
         self.bare = self.full = ""
         self.address = b""
         self.available = self.carbons = self.js = self.roster = self.ended = False
@@ -150,16 +152,20 @@ class Session:
     async def _authenticate(self, request: AuthRequest) -> None:
         who = parse_user_local(request.username)
         condition, text = "not-authorized", "Password not verified"
+        admission = None
         try:
-            right = who is not None and await self.hub.authenticate(who[1], who[0], request.password)
+            if who is not None:
+                admission = await self.hub.authenticate(who[1], who[0], request.password)
         except Exception as error:
             if not is_outage(error):
                 raise
-            right, condition, text = False, "temporary-auth-failure", "Try again later"
+            condition, text = "temporary-auth-failure", "Try again later"
         if self.stream.state is StreamState.CLOSED:  # the client could not wait
             return
-        if right and who is not None:
+        if admission is not None and who is not None:
             self.user_id, self.app_id = who
+            self.token_hash = admission.token_hash
+            self.hub.came(self)
             self._set_timer(self.hub.limits.auth_seconds)  # to bind
             self._follow(self.stream.auth_success())
         else:

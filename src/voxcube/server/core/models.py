@@ -70,7 +70,10 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A session token's state; the token itself is stored as a hash only. ``user_id`` None = application session."""
+    """A session token's state; the token itself is stored as a hash only. ``user_id`` None = application session.
+
+    ``fixed``: requests do not move its end (a guest's).
+    """
 
     id: int
     app_id: int
@@ -78,6 +81,14 @@ class Session:
     created_at: int
     updated_at: int
     expires_at: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What let a user into the chat: the hash of a session token, or None for the password."""
+
+    token_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,13 @@ class Paged(msgspec.Struct):
     sort_desc: str | None = None
 
 
+class Numbered(msgspec.Struct):
+    """The parameters of a list that is paged by number (rest §4.4)."""
+
+    page: int | None = None
+    per_page: int | None = None
+
+
 class Count(msgspec.Struct):
     count: int
 
@@ -58,3 +65,20 @@ def listing(
         if name in sortable and name is not None:
             order = Order(name, descending)
     return Listing(conditions=tuple(conditions), order=order, limit=min(limit, largest), skip=skip)
+
+
+def numbered(params: Numbered, *, default: int = 10, largest: int = 100) -> tuple[int, Listing]:
+    """The number of the page that ``params`` ask for, from 1, and the page as a listing.
+
+    Raises Invalid for a number below 1, or a page that is too deep.
+    """
+    page = 1 if params.page is None else params.page
+    size = default if params.per_page is None else params.per_page
+    for name, number in (("page", page), ("per_page", size)):
+        if number < 1:
+            raise Invalid({name: ["must be at least 1"]})
+    size = min(size, largest)
+    skip = (page - 1) * size
+    if skip > MAX_SKIP:
+        raise Invalid({"page": [f"is too large (maximum is {MAX_SKIP // size + 1})"]})
+    return page, Listing(limit=size, skip=skip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ def values(conditions: Sequence[Condition]) -> list[Any]:
         found.append(list(condition.value) if condition.operator in ("in", "nin") else condition.value)
         if condition.operator == "start_with":
             found[-1:] = [len(condition.value), condition.value]
+        elif condition.operator == "ctn":
+            found[-1] = "%" + re.sub(r"([\\%_])", r"\\\1", condition.value) + "%"
     return found
 
 
@@ -46,18 +49,21 @@ def where(
 ) -> tuple[list[Any], list[str]]:
     """The SQL conditions for a shape, and the names of their parameters.
 
-    ``own`` makes the clause for a field and operator that has a better way than comparing the column.
+    ``own`` makes the clause for a field and operator that has a better way than comparing the column; for start_with
+    the parameter's length comes as a parameter of the same name with an "n".
     """
     clauses: list[Any] = []
     names: list[str] = []
     for number, (field, operation) in enumerate(wanted):
         column, name = columns[field], f"w{number}"
+        if operation == "start_with":
+            names.append(f"{name}n")
         if own is not None and (field, operation) in own:
             clauses.append(own[field, operation](name))
         elif operation == "start_with":
-            # Not LIKE: its case folding is not the same on the two databases.
-            clauses.append(func.substr(column, 1, bindparam(f"{name}n", type_=Integer())) == bindparam(name))
-            names.append(f"{name}n")
+            clauses.append(starts_with(column, name))
+        elif operation == "ctn":  # only for columns whose case is folded: LIKE's folding differs as well
+            clauses.append(column.like(bindparam(name), escape="\\"))
         elif operation == "in":
             clauses.append(in_list(column, name))
         elif operation == "nin":
@@ -68,6 +74,14 @@ def where(
             clauses.append(_COMPARE[operation](column, bindparam(name)))
         names.append(name)
     return clauses, names
+
+
+def starts_with(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether ``column`` begins with parameter ``name``, whose length is parameter ``name`` + "n".
+
+    Not LIKE: its case folding is not the same on the two databases.
+    """
+    return func.substr(column, 1, bindparam(f"{name}n", type_=Integer())) == bindparam(name)
 
 
 def paged(statement: Select[Any], *names: str) -> Query:

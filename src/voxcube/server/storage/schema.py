@@ -6,6 +6,8 @@ seconds. JSON is text. Booleans are real booleans on PostgreSQL and 0/1 on SQLit
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -29,6 +31,11 @@ def _int(name: str, default: int | None = None, *, null: bool = False) -> Column
 
 def _text(name: str, *, null: bool = True) -> Column[str]:
     return Column(name, Text, nullable=null)
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Makes an index one of the rows that meet the condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _flag(name: str) -> Column[bool]:
@@ -64,6 +71,7 @@ users = Table(
     _text("email_key"),
     _text("password_hash"),
     _text("full_name"),
+    _text("name_key"),  # the full name, case-folded
     _text("phone"),
     _text("website"),
     _text("custom_data"),
@@ -71,7 +79,7 @@ users = Table(
     _text("external_id"),
     _text("facebook_id"),
     _text("twitter_id"),
-    _text("user_tags"),
+    _text("user_tags"),  # comma-separated, as shown; looked for in the table of the same name
     _int("external_user_id", null=True),
     _int("blob_id", null=True),
     _int("timezone", null=True),
@@ -82,6 +90,23 @@ users = Table(
     UniqueConstraint("app_id", "login_key"),
     UniqueConstraint("app_id", "email_key"),
     UniqueConstraint("app_id", "external_id"),
+    *(
+        Index(f"users_{name}", "app_id", name, **_only(f"{name} IS NOT NULL"))
+        for name in ("phone", "facebook_id", "twitter_id", "external_user_id")
+    ),
+    Index("users_name", "app_id", "name_key"),
+    Index("users_guests", "created_at", **_only("is_guest")),
+)
+
+user_tags = Table(
+    "user_tags",
+    metadata,
+    _int("user_id"),
+    _text("tag", null=False),
+    _int("app_id"),
+    PrimaryKeyConstraint("user_id", "tag"),
+    Index("user_tags_tag", "app_id", "tag", "user_id"),
+    sqlite_with_rowid=False,
 )
 
 # Session tokens, stored as SHA-256 in hex. `user_id` 0 = application session.
@@ -95,6 +120,7 @@ tokens = Table(
     _int("expires_at"),
     _int("created_at"),
     _int("updated_at"),
+    _flag("fixed"),  # its end is not moved by requests (guests)
     UniqueConstraint("id"),
     Index("tokens_user", "user_id", "expires_at"),
     Index("tokens_expiry", "expires_at"),

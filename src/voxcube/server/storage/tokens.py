@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, false, insert, not_, select, update
 
 from voxcube.server.core.models import Session
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.schema import tokens
-from voxcube.server.storage.sql import Query
+from voxcube.server.storage.sql import Query, in_list
 
 _COLUMNS = (
     tokens.c.id,
@@ -18,11 +19,12 @@ _COLUMNS = (
     tokens.c.created_at,
     tokens.c.updated_at,
     tokens.c.expires_at,
+    tokens.c.fixed,
 )
 _HASH = tokens.c.token_hash == bindparam("hash")
 _OF_USER = (tokens.c.app_id == bindparam("app"), tokens.c.user_id == bindparam("user"))
 _FIND = Query(select(*_COLUMNS).where(_HASH), "hash")
-_NAMES = ("token_hash", "id", "app_id", "user_id", "created_at", "updated_at", "expires_at")
+_NAMES = ("token_hash", "id", "app_id", "user_id", "created_at", "updated_at", "expires_at", "fixed")
 _INSERT = Query(insert(tokens).values({name: bindparam(name) for name in _NAMES}), *_NAMES)
 _EXTEND = Query(
     update(tokens)
@@ -33,12 +35,31 @@ _EXTEND = Query(
     "now",
 )
 _SET_USER = Query(
-    update(tokens).where(_HASH).values(user_id=bindparam("user"), updated_at=bindparam("now")), "hash", "user", "now"
+    update(tokens).where(_HASH).values(user_id=bindparam("user"), updated_at=bindparam("now"), fixed=false()),
+    *("hash", "user", "now"),
 )
-_DELETE = Query(delete(tokens).where(_HASH), "hash")
-_DELETE_ONE = Query(delete(tokens).where(*_OF_USER, tokens.c.id == bindparam("id")), "app", "user", "id")
-_DELETE_OTHERS = Query(delete(tokens).where(*_OF_USER, tokens.c.token_hash != bindparam("hash")), "app", "user", "hash")
+_ENDED = (tokens.c.user_id, tokens.c.token_hash)
+_DELETE = Query(delete(tokens).where(_HASH).returning(*_ENDED), "hash")
+_DELETE_ONE = Query(
+    delete(tokens).where(*_OF_USER, tokens.c.id == bindparam("id")).returning(*_ENDED), "app", "user", "id"
+)
+_DELETE_OTHERS = Query(
+    delete(tokens).where(*_OF_USER, tokens.c.token_hash != bindparam("hash")).returning(*_ENDED), "app", "user", "hash"
+)
+_DELETE_ALL = Query(delete(tokens).where(*_OF_USER).returning(*_ENDED), "app", "user")
 _DELETE_EXPIRED = Query(delete(tokens).where(tokens.c.expires_at <= bindparam("now")), "now")
+_LIVE = (in_list(tokens.c.token_hash, "hashes"), tokens.c.expires_at > bindparam("now"))
+_EXTEND_LIVE = Query(
+    update(tokens)
+    .where(*_LIVE, tokens.c.expires_at < bindparam("until"), not_(tokens.c.fixed))
+    .values(expires_at=bindparam("until"), updated_at=bindparam("now")),
+    "hashes",
+    "now",
+    "until",
+)
+_WHICH_LIVE = Query(select(tokens.c.token_hash, tokens.c.user_id).where(*_LIVE), "hashes", "now")
+
+Ended = tuple[int, str]  # user (0 = none) and hash of a token that was destroyed
 
 
 def token_hash(token: str) -> str:
@@ -59,26 +80,41 @@ class TokenStore:
 
     async def insert(self, tx: Tx, token: str, session: Session) -> None:
         times = (session.created_at, session.updated_at, session.expires_at)
-        await tx.execute(_INSERT, token_hash(token), session.id, session.app_id, session.user_id or 0, *times)
+        await tx.execute(
+            _INSERT, token_hash(token), session.id, session.app_id, session.user_id or 0, *times, session.fixed
+        )
 
     async def extend(self, tx: Tx, token: str, *, until: int, now: int) -> None:
         """Moves the end of a session's life to ``until``, never back."""
         await tx.execute(_EXTEND, token_hash(token), until, now)
 
     async def set_user(self, tx: Tx, token: str, user_id: int | None, *, now: int) -> int:
-        """Makes it a session of ``user_id``, or of no user; returns the number of sessions changed."""
+        """Makes it a session of ``user_id`` (no guest), or of no user; returns the number of sessions changed."""
         return await tx.execute(_SET_USER, token_hash(token), user_id or 0, now)
 
-    async def delete(self, tx: Tx, token: str) -> None:
-        await tx.execute(_DELETE, token_hash(token))
+    async def delete(self, tx: Tx, token: str) -> list[Ended]:
+        """Ends the session of a token. This and the other deletions return whose tokens they destroyed."""
+        return _ended(await tx.fetch(_DELETE, token_hash(token)))
 
-    async def delete_one(self, tx: Tx, *, app_id: int, user_id: int, session_id: int) -> int:
-        """Ends one session of a user by its id; returns how many there were."""
-        return await tx.execute(_DELETE_ONE, app_id, user_id, session_id)
+    async def delete_one(self, tx: Tx, *, app_id: int, user_id: int, session_id: int) -> list[Ended]:
+        """Ends one session of a user by its id."""
+        return _ended(await tx.fetch(_DELETE_ONE, app_id, user_id, session_id))
 
-    async def delete_others(self, tx: Tx, token: str, *, app_id: int, user_id: int) -> int:
+    async def delete_others(self, tx: Tx, token: str, *, app_id: int, user_id: int) -> list[Ended]:
         """Ends every session of a user but that of ``token``."""
-        return await tx.execute(_DELETE_OTHERS, app_id, user_id, token_hash(token))
+        return _ended(await tx.fetch(_DELETE_OTHERS, app_id, user_id, token_hash(token)))
+
+    async def delete_all(self, tx: Tx, *, app_id: int, user_id: int) -> list[Ended]:
+        """Ends every session of a user."""
+        return _ended(await tx.fetch(_DELETE_ALL, app_id, user_id))
+
+    async def extend_all(self, tx: Tx, hashes: Sequence[str], *, until: int, now: int) -> None:
+        """Moves the ends of those of the sessions that live and are not fixed, by the hashes of their tokens."""
+        await tx.execute(_EXTEND_LIVE, list(hashes), now, until)
+
+    async def live(self, tx: Tx, hashes: Sequence[str], now: int) -> set[Ended]:
+        """Those of the sessions that live: user and hash."""
+        return set(_ended(await tx.fetch(_WHICH_LIVE, list(hashes), now)))
 
     async def delete_expired(self, tx: Tx, now: int) -> int:
         """Removes sessions whose life is over."""
@@ -87,5 +123,15 @@ class TokenStore:
 
 def _session(row: Row) -> Session:
     return Session(
-        id=row[0], app_id=row[1], user_id=row[2] or None, created_at=row[3], updated_at=row[4], expires_at=row[5]
+        id=row[0],
+        app_id=row[1],
+        user_id=row[2] or None,
+        created_at=row[3],
+        updated_at=row[4],
+        expires_at=row[5],
+        fixed=bool(row[6]),
     )
+
+
+def _ended(rows: Sequence[Row]) -> list[Ended]:
+    return [(row[0], row[1]) for row in rows]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, select, update
 
+from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import User
 from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
-from voxcube.server.storage.schema import users
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, starts_with, values, where
+from voxcube.server.storage.schema import nodes, presence, user_tags, users
+from voxcube.server.storage.sql import Query, bulk_insert, in_list
 
 #: In the order of `User`'s constructor arguments below.
 _NAMES = (
@@ -49,7 +50,11 @@ _BY_EMAIL = Query(select(*_COLUMNS).where(_APP, users.c.email_key == bindparam("
 _BY_EXTERNAL = Query(select(*_COLUMNS).where(_APP, users.c.external_id == bindparam("key")), "app", "key")
 _EXISTING = Query(select(users.c.id).where(_APP, in_list(users.c.id, "ids")), "app", "ids")
 
-_STORED = (*_NAMES, "login_key", "email_key")
+_BY_EXTERNAL_USER = Query(
+    select(*_COLUMNS).where(_APP, users.c.external_user_id == bindparam("key")).order_by(users.c.id).limit(1),
+    *("app", "key"),
+)
+_STORED = (*_NAMES, "login_key", "email_key", "name_key")
 _INSERT = Query(insert(users).values({name: bindparam(name) for name in _STORED}), *_STORED)
 _TOUCH = Query(
     update(users).where(_APP, users.c.id == bindparam("id")).values(last_request_at=bindparam("now")),
@@ -57,34 +62,78 @@ _TOUCH = Query(
     "id",
     "now",
 )
+_DELETE = Query(delete(users).where(_APP, users.c.id == bindparam("id")), "app", "id")
+_UNTAG = Query(delete(user_tags).where(user_tags.c.user_id == bindparam("id")), "id")
+_TAG = bulk_insert(user_tags, "user_id", "tag", "app_id")
+_ENDED_GUESTS = Query(
+    select(users.c.app_id, users.c.id)
+    .where(users.c.is_guest, users.c.created_at <= bindparam("before"))
+    .order_by(users.c.created_at)
+    .limit(bindparam("limit")),
+    *("before", "limit"),
+)
+# Rows of a node whose lease has run out count as offline (design §5).
+_IS_ONLINE = users.c.id.in_(
+    select(presence.c.user_id)
+    .join(nodes, nodes.c.node == presence.c.node)
+    .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now"))
+)
+_ONLINE = paged(select(*_COLUMNS).where(_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
+_ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_APP, _IS_ONLINE), "app", "now")
 
 
-#: What a list can be filtered and sorted by; logins and addresses are compared without case.
-FILTERS = {
+#: What a list can be filtered and sorted by; logins, addresses and names are compared without case.
+FILTERS: dict[str, ColumnElement[Any]] = {
     "id": users.c.id,
     "login": users.c.login_key,
     "email": users.c.email_key,
-    **{name: users.c[name] for name in ("full_name", "phone", "external_id", "facebook_id", "twitter_id")},
-    **{name: users.c[name] for name in ("last_request_at", "created_at", "updated_at")},
+    "full_name": users.c.name_key,
+    **{name: users.c[name] for name in ("phone", "website", "external_id", "facebook_id", "twitter_id", "user_tags")},
+    **{name: users.c[name] for name in ("external_user_id", "last_request_at", "created_at", "updated_at")},
+}
+_FOLDED = ("login", "email", "full_name")
+_NUMBERS = ("external_user_id", "last_request_at", "created_at", "updated_at")
+
+
+def _tagged(condition: Any) -> Any:
+    return users.c.id.in_(select(user_tags.c.user_id).where(user_tags.c.app_id == bindparam("app"), condition))
+
+
+#: A user's tags are compared one by one (rest §4.3).
+_TAGS: dict[tuple[str, str], OwnClause] = {
+    ("user_tags", "eq"): lambda name: _tagged(user_tags.c.tag == bindparam(name)),
+    ("user_tags", "in"): lambda name: _tagged(in_list(user_tags.c.tag, name)),
+    ("user_tags", "nin"): lambda name: not_(_tagged(in_list(user_tags.c.tag, name))),
+    ("user_tags", "start_with"): lambda name: _tagged(starts_with(user_tags.c.tag, name)),
 }
 
 
 @memoised
 def _page(wanted: Shape, order: str, descending: bool) -> Query:
-    clauses, names = where(FILTERS, wanted)
-    column = func.coalesce(FILTERS[order], 0 if order.endswith("_at") else "") if order != "id" else users.c.id
+    clauses, names = where(FILTERS, wanted, _TAGS)
+    column = func.coalesce(FILTERS[order], 0 if order in _NUMBERS else "") if order != "id" else users.c.id
     keys = (column.desc(), users.c.id.desc()) if descending else (column, users.c.id)
     return paged(select(*_COLUMNS).where(_APP, *clauses).order_by(*keys), "app", *names)
 
 
 @memoised
 def _total(wanted: Shape) -> Query:
-    clauses, names = where(FILTERS, wanted)
+    clauses, names = where(FILTERS, wanted, _TAGS)
     return Query(select(func.count()).select_from(users).where(_APP, *clauses), "app", *names)
 
 
+@memoised
+def _update(names: tuple[str, ...]) -> Query:
+    values = {name: bindparam(f"new_{name}", type_=users.c[name].type) for name in names}
+    return Query(
+        update(users).where(_APP, users.c.id == bindparam("key")).values(values),
+        *(f"new_{name}" for name in names),
+        *("app", "key"),
+    )
+
+
 def name_key(text: str) -> str:
-    """How logins and e-mail addresses are compared: without case (rest §4.1)."""
+    """How logins, e-mail addresses and names are compared: without case (rest §4.1)."""
     return text.casefold()
 
 
@@ -106,6 +155,14 @@ class UserStore:
 
     async def by_email(self, app_id: int, email: str) -> User | None:
         return _one(await self._database.row(_BY_EMAIL, app_id, name_key(email)))
+
+    async def by_external(self, app_id: int, external: str) -> User | None:
+        """By the integer ``external_user_id``, otherwise by ``external_id``."""
+        if external.isascii() and external.isdigit() and int(external) <= MAX_INTEGER_ID:
+            row = await self._database.row(_BY_EXTERNAL_USER, app_id, int(external))
+            if row is not None:
+                return _user(row)
+        return _one(await self._database.row(_BY_EXTERNAL, app_id, external))
 
     async def existing(self, app_id: int, ids: Sequence[int]) -> set[int]:
         """Those of ``ids`` that are users of the application."""
@@ -140,23 +197,73 @@ class UserStore:
         return await next_value(tx, "users")
 
     async def insert(self, tx: Tx, user: User) -> None:
-        values: dict[str, Any] = {name: getattr(user, name) for name in _NAMES}
-        values["user_tags"] = ",".join(user.user_tags) or None
-        values["login_key"] = user.login and name_key(user.login)
-        values["email_key"] = user.email and name_key(user.email)
+        values = _stored({name: getattr(user, name) for name in _NAMES})
         await tx.execute(_INSERT, *(values[name] for name in _STORED))
+        await tx.many(_TAG, [(user.id, tag, user.app_id) for tag in user.user_tags])
 
-    async def touch(self, tx: Tx, app_id: int, user_id: int, now: int) -> None:
-        """Remembers that the user made a request at ``now``."""
-        await tx.execute(_TOUCH, app_id, user_id, now)
+    async def update(self, tx: Tx, app_id: int, user_id: int, changes: Mapping[str, Any]) -> int:
+        """Writes these attributes of `User`; returns how many users there were (0 or 1)."""
+        values = _stored(changes)
+        names = tuple(sorted(values))
+        touched = await tx.execute(_update(names), *(values[name] for name in names), app_id, user_id)
+        if touched and "user_tags" in changes:
+            await tx.execute(_UNTAG, user_id)
+            await tx.many(_TAG, [(user_id, tag, app_id) for tag in changes["user_tags"]])
+        return touched
+
+    async def delete(self, tx: Tx, app_id: int, user_id: int) -> int:
+        """Removes the account and its tags; returns how many there were (0 or 1)."""
+        touched = await tx.execute(_DELETE, app_id, user_id)
+        if touched:
+            await tx.execute(_UNTAG, user_id)
+        return touched
+
+    async def ended_guests(self, before: int, limit: int) -> list[tuple[int, int]]:
+        """(application, id) of guests made at ``before`` or earlier, oldest first."""
+
+        async def read(tx: Tx) -> list[Row]:
+            return await tx.fetch(_ENDED_GUESTS, before, limit)
+
+        return [(row[0], row[1]) for row in await self._database.read(read)]
+
+    async def online(self, app_id: int, now: int, *, limit: int, skip: int) -> list[User]:
+        """Users with an available chat session on a living node, in the order of their ids."""
+
+        async def read(tx: Tx) -> list[User]:
+            return [_user(row) for row in await tx.fetch(_ONLINE, app_id, now, limit, skip)]
+
+        return await self._database.read(read)
+
+    async def count_online(self, app_id: int, now: int) -> int:
+        """How many users have an available chat session on a living node."""
+
+        async def read(tx: Tx) -> int:
+            return int(await tx.value(_ONLINE_COUNT, app_id, now))
+
+        return await self._database.read(read)
+
+    async def touch(self, tx: Tx, app_id: int, user_id: int, now: int) -> int:
+        """Remembers that the user made a request at ``now``; returns how many users there were (0 or 1)."""
+        return await tx.execute(_TOUCH, app_id, user_id, now)
 
 
 def _folded(condition: Condition) -> Condition:
-    if condition.field not in ("login", "email"):
+    if condition.field not in _FOLDED:
         return condition
     value = condition.value
     folded = [name_key(item) for item in value] if isinstance(value, list) else name_key(value)
     return dataclasses.replace(condition, value=folded)
+
+
+def _stored(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of `User` as columns."""
+    values = dict(attributes)
+    if "user_tags" in values:
+        values["user_tags"] = ",".join(values["user_tags"]) or None
+    for name, key in (("login", "login_key"), ("email", "email_key"), ("full_name", "name_key")):
+        if name in values:
+            values[key] = None if values[name] is None else name_key(values[name])
+    return values
 
 
 def _one(row: Row | None) -> User | None:

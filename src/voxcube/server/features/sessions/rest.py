@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from voxcube.server.core.errors import Invalid, SessionRequired
-from voxcube.server.features.sessions.service import Credentials, Opened, SessionService
+from voxcube.server.features.sessions.service import Credentials, Guest, Opened, SessionService
 from voxcube.server.rest.bodies import UserBody, iso, user_body
 from voxcube.server.rest.route import Call, Caller, Nothing, Route
+
+#: The ways of login that the protocol knows and that no application can switch on yet (rest §3.2).
+PROVIDERS = ("facebook", "twitter", "firebase_phone", "firebase_email")
 
 
 class UserCredentials(msgspec.Struct):
@@ -89,9 +92,16 @@ def routes(service: SessionService) -> list[Route]:
     async def login(call: Call[Login]) -> UserAnswer:
         params = call.params
         given = params.user or UserCredentials(login=params.login, email=params.email, password=params.password)
+        if given.login and not given.password and not params.provider:
+            raise Invalid(
+                {
+                    "password": ["can't be blank"],
+                    "base": ["Login by an external token needs an identity provider; this application has none"],
+                }
+            )
         credentials = _credentials(given, params.provider)
-        if credentials is None:
-            raise Invalid("Login or email is required")
+        if not isinstance(credentials, Credentials):
+            raise Invalid("Login or email is required" if credentials is None else "Guests get in by POST /session")
         call.carried.session, user = await service.login(call.session, call.carried.token, credentials)
         return UserAnswer(user_body(user))
 
@@ -119,14 +129,19 @@ def routes(service: SessionService) -> list[Route]:
     ]
 
 
-def _credentials(user: UserCredentials | None, provider: str | None) -> Credentials | None:
+def _credentials(user: UserCredentials | None, provider: str | None) -> Credentials | Guest | None:
     """What identifies the user; None for an application session. Raises Invalid for ways that are not offered."""
     if provider:
-        raise Invalid("Login by a social network or phone is not configured for this application")
+        known = provider in PROVIDERS
+        raise Invalid(
+            f"Login by {provider} is not configured for this application"
+            if known
+            else "Unknown provider; these exist: " + ", ".join(PROVIDERS)
+        )
     if user is None:
         return None
-    if user.guest not in (None, "", "0", "false"):
-        raise Invalid("Guest sessions are not enabled on this server")
+    if user.guest is not None and user.guest.strip().lower() not in ("", "0", "false"):
+        return Guest(full_name=user.full_name)
     if not user.login and not user.email:
         raise Invalid("Login or email is required")
     if not user.password:

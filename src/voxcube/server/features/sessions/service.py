@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized, Unavailable
 from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
-from voxcube.server.core.models import App, Session, User
+from voxcube.server.core.models import Admission, App, Session, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.sessions.signature import is_signed
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.tokens import TokenStore
+from voxcube.server.storage.tokens import Ended, TokenStore, token_hash
 from voxcube.server.storage.users import UserStore
 
 LIFETIME = 2 * 3600  # seconds (rest §3.1)
+GUEST_LIFETIME = 24 * 3600  # seconds, whatever the guest does (rest §3.1)
+AT_ONCE = 500  # tokens of connected users extended in one transaction
 EXTEND_AFTER = 60  # seconds a session's end must have to move before that is written
 SIGNED_WITHIN = 3600  # seconds between a signed request's timestamp and now, either way
 
@@ -33,6 +35,16 @@ class Credentials:
     login: str | None = None
     email: str | None = None
     password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """Somebody who wants to be let in without an account."""
+
+    full_name: str | None = None
+
+
+LogIn = tuple[int, int, str | None]  # application, user, and the token's hash (None: by password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ class SessionService:
     async def _extended(self, session: Session, token: str, now: int) -> Session:
         """Written only when it moves by a minute or more: not every request is worth a commit."""
         until = now + self._lifetime
-        if until - session.expires_at < EXTEND_AFTER:
+        if session.fixed or until - session.expires_at < EXTEND_AFTER:
             return session
 
         async def extend(tx: Tx) -> None:
@@ -105,12 +117,12 @@ class SessionService:
         *,
         app_id: int,
         auth_key: str,
-        credentials: Credentials | None,
+        credentials: Credentials | Guest | None,
         signature: str | None = None,
         timestamp: int | None = None,
         signed: Mapping[str, Any] | None = None,
     ) -> Opened:
-        """A new session, of the user that ``credentials`` name, or of the application alone.
+        """A new session: of the user that ``credentials`` name, of a new guest, or of the application alone.
 
         ``signed`` is what ``signature`` covers. Raises Invalid for unknown keys, a wrong signature or fields that no
         user can have; Unauthorized for a wrong password.
@@ -124,7 +136,11 @@ class SessionService:
             # Only under a signature does the time say anything; a wrong clock alone keeps nobody out.
             if timestamp is not None and abs(_seconds(timestamp) - self._clock.now()) > SIGNED_WITHIN:
                 raise Invalid("Unexpected timestamp")
-        user = None if credentials is None else await self._identify(app, credentials, create=True)
+        user: User | None
+        if isinstance(credentials, Guest):
+            user = await self._accounts.create_guest(app, credentials.full_name)
+        else:
+            user = None if credentials is None else await self._identify(app, credentials, create=True)
         return await self._open(app.id, user)
 
     async def login(self, session: Session, token: str, credentials: Credentials) -> tuple[Session, User]:
@@ -146,27 +162,36 @@ class SessionService:
 
     async def end(self, token: str) -> None:
         """Ends the session of ``token``."""
-        await self._transactions.run(lambda tx: self._tokens.delete(tx, token))
+        self._destroyed(await self._transactions.run(lambda tx: self._tokens.delete(tx, token)))
 
     async def end_one(self, session: Session, session_id: int) -> None:
         """Ends one session of the same user by its id. Raises NotFound."""
         user_id = session.user_id
         # Application sessions have no user in common: one must not end another's.
-        ended = 0
+        ended: list[Ended] = []
         if user_id is not None:
             ended = await self._transactions.run(
                 lambda tx: self._tokens.delete_one(tx, app_id=session.app_id, user_id=user_id, session_id=session_id)
             )
         if not ended:
             raise NotFound("Session does not exist")
+        self._destroyed(ended)
 
     async def end_others(self, session: Session, token: str) -> None:
         """Ends every session of the same user but this one."""
         user_id = session.user_id
         if user_id is not None:
-            await self._transactions.run(
-                lambda tx: self._tokens.delete_others(tx, token, app_id=session.app_id, user_id=user_id)
+            self._destroyed(
+                await self._transactions.run(
+                    lambda tx: self._tokens.delete_others(tx, token, app_id=session.app_id, user_id=user_id)
+                )
             )
+
+    def _destroyed(self, ended: Iterable[Ended]) -> None:
+        """Tells all nodes: chat sessions that got in with these tokens end (realtime §17)."""
+        keys = [("token", user_id, token_hash) for user_id, token_hash in ended if user_id]
+        if keys:
+            self._cache.forget(*keys)
 
     async def forget_ended(self) -> int:
         """Removes sessions whose life is over; returns how many. For a job that runs on one node."""
@@ -175,21 +200,53 @@ class SessionService:
 
     # -- passwords -----------------------------------------------------------------------------------------------------
 
-    async def check_credentials(self, app_id: int, user_id: int, password: str) -> bool:
+    async def check_credentials(self, app_id: int, user_id: int, password: str) -> Admission | None:
         """Whether ``password`` lets ``user_id`` into the chat: the user's password, or any live token of that user.
 
-        A token's life is extended by it (realtime §2.3). Wrong for whatever reason takes the same time.
+        A token's life is extended by it (realtime §2.3). None = refused; wrong for whatever reason takes the same time.
         """
         if not (0 < app_id <= MAX_INTEGER_ID and 0 < user_id <= MAX_INTEGER_ID):
             await self._passwords.verify(None, password)
-            return False
+            return None
         session = await self._tokens.find(password)
         now = self._clock.now()
         if session is not None and session.expires_at > now and (session.app_id, session.user_id) == (app_id, user_id):
             await self._extended(session, password, now)
-            return True
+            return Admission(token_hash(password))
         user = await self._users.by_id(app_id, user_id)
-        return await self._passwords.verify(None if user is None else user.password_hash, password)
+        right = await self._passwords.verify(None if user is None else user.password_hash, password)
+        return Admission() if right else None
+
+    async def keep_alive(self, logins: Iterable[LogIn]) -> set[LogIn]:
+        """Extends the tokens that ``logins`` got into the chat with, as while they stay connected (realtime §2.3).
+
+        Returns those that may stay no longer: their token has ended, or there is no such user any more.
+        """
+        tokens = sorted({login for login in logins if login[2] is not None})
+        people: dict[int, set[int]] = {}
+        for app_id, user_id, token in logins:
+            if token is None:
+                people.setdefault(app_id, set()).add(user_id)
+        ended: set[LogIn] = set()
+        for start in range(0, len(tokens), AT_ONCE):
+            some = tokens[start : start + AT_ONCE]
+            live = await self._keep(some)
+            ended |= {login for login in some if (login[1], login[2]) not in live}
+        for app_id, ids in people.items():
+            known = await self._users.existing(app_id, sorted(ids))
+            ended |= {(app_id, user_id, None) for user_id in ids - known}
+        return ended
+
+    async def _keep(self, logins: Sequence[LogIn]) -> set[Ended]:
+        """Extends tokens; returns those that live."""
+        hashes = sorted(token for _, _, token in logins if token is not None)
+        now = self._clock.now()
+
+        async def keep(tx: Tx) -> set[Ended]:
+            await self._tokens.extend_all(tx, hashes, until=now + self._lifetime, now=now)
+            return await self._tokens.live(tx, hashes, now)
+
+        return await self._transactions.run(keep)
 
     async def _identify(self, app: App, credentials: Credentials, *, create: bool) -> User:
         """The user that credentials name and prove; with ``create`` an unknown one is made, if the settings say so."""
@@ -213,6 +270,7 @@ class SessionService:
     async def _open(self, app_id: int, user: User | None) -> Opened:
         token = self._ids.token()
         now = self._clock.now()
+        guest = user is not None and user.is_guest
         session = Session(
             # Random rather than counted: sessions are made often, and a counter would be one row for all nodes.
             id=secrets.randbelow(MAX_INTEGER_ID) + 1,
@@ -220,23 +278,34 @@ class SessionService:
             user_id=None if user is None else user.id,
             created_at=now,
             updated_at=now,
-            expires_at=now + self._lifetime,
+            expires_at=now + (GUEST_LIFETIME if guest else self._lifetime),
+            fixed=guest,
         )
 
         async def open_(tx: Tx) -> None:
+            await self._touch(tx, app_id, session.user_id, now)
             await self._tokens.insert(tx, token, session)
-            if user is not None:
-                await self._users.touch(tx, app_id, user.id, now)
 
         await self._transactions.run(open_)
         return Opened(session, token, None if user is None else dataclasses.replace(user, last_request_at=now))
 
     async def _set_user(self, session: Session, token: str, user_id: int | None) -> Session:
         now = self._clock.now()
-        changed = await self._transactions.run(lambda tx: self._tokens.set_user(tx, token, user_id, now=now))
-        if not changed:  # ended by another request meanwhile
+
+        async def change(tx: Tx) -> int:
+            await self._touch(tx, session.app_id, user_id, now)
+            return await self._tokens.set_user(tx, token, user_id, now=now)
+
+        if not await self._transactions.run(change):  # ended by another request meanwhile
             raise SessionRequired
-        return dataclasses.replace(session, user_id=user_id, updated_at=now)
+        if session.user_id is not None and session.user_id != user_id:
+            self._destroyed([(session.user_id, token_hash(token))])
+        return dataclasses.replace(session, user_id=user_id, updated_at=now, fixed=False)
+
+    async def _touch(self, tx: Tx, app_id: int, user_id: int | None, now: int) -> None:
+        """First in its transaction: the row stays locked, so that no session outlives a user deleted meanwhile."""
+        if user_id is not None and not await self._users.touch(tx, app_id, user_id, now):
+            raise Unauthorized
 
 
 def _seconds(timestamp: int) -> int:

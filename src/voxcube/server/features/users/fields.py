@@ -30,6 +30,14 @@ _BLANK_IS_NONE = ("login", "email", "phone", "external_id", "facebook_id", "twit
 
 PASSWORD_MAX = 40
 TAGS_MAX = 5
+#: Bounds that the vendor leaves open, in characters: a page of users must not weigh tens of megabytes.
+_LONGEST = {
+    "full_name": 255,
+    **dict.fromkeys(("external_id", "facebook_id", "twitter_id"), 255),
+    **dict.fromkeys(("website", "avatar"), 2048),
+    "custom_data": 16_384,
+}
+TAG_LONGEST = 255
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _PHONE = re.compile(r"\+?[0-9]{10,15}")
 
@@ -41,7 +49,8 @@ def cleaned(fields: Mapping[str, Any]) -> dict[str, Any]:
         if kept.get(name) == "":
             kept[name] = None
     if "user_tags" in kept:
-        kept["user_tags"] = tuple(dict.fromkeys(tag.strip() for tag in kept["user_tags"] or () if tag.strip()))
+        tags = (tag.strip() for given in kept["user_tags"] or () for tag in given.split(","))
+        kept["user_tags"] = tuple(dict.fromkeys(tag for tag in tags if tag))
     return kept
 
 
@@ -55,8 +64,11 @@ def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
         found["email"] = ["should look like an email address"]
     if phone is not None and not _PHONE.fullmatch(phone):
         found["phone"] = ["should contain 10 to 15 digits"]
-    if fields.get("full_name") is not None:
-        found["full_name"] = _length(fields["full_name"], 0, 255)
+    for name, longest in _LONGEST.items():
+        if fields.get(name) is not None:
+            found[name] = _length(fields[name], 0, longest)
+    if any(len(tag) > TAG_LONGEST for tag in fields.get("user_tags") or ()):
+        found["user_tags"] = [f"are too long (maximum is {TAG_LONGEST} characters)"]
     if len(fields.get("user_tags") or ()) > TAGS_MAX:
         found["user_tags"] = [f"are too many (maximum is {TAGS_MAX})"]
     for name in ("external_user_id", "blob_id", "timezone"):

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-import msgspec
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from voxcube.server.core.errors import Forbidden
+from voxcube.server.core.listing import Listing
+from voxcube.server.core.models import User
 from voxcube.server.features.users.fields import WRITABLE
-from voxcube.server.features.users.service import STAND_ALONE, UserService
+from voxcube.server.features.users.removal import Removal
+from voxcube.server.features.users.service import LOOK_UPS, STAND_ALONE, UserService
 from voxcube.server.rest.bodies import UserBody, user_body
 from voxcube.server.rest.filters import Kind, conditions
-from voxcube.server.rest.paging import Paged, listing
+from voxcube.server.rest.filters_v1 import conditions_v1, order_v1
+from voxcube.server.rest.paging import Numbered, Paged, listing, numbered
 from voxcube.server.rest.route import Call, Caller, Nothing, Route
 
 
 class UserFields(msgspec.Struct):
-    """What clients may write of an account; other keys of their models are ignored."""
+    """What clients may write of an account; other keys of their models are ignored. ``null`` clears a field."""
 
-    login: str | None = None
-    email: str | None = None
+    login: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
     password: str | None = None
-    full_name: str | None = None
-    phone: str | None = None
-    website: str | None = None
-    custom_data: str | None = None
-    avatar: str | None = None
-    external_user_id: int | None = None
-    external_id: str | None = None
-    facebook_id: str | None = None
-    twitter_id: str | None = None
-    blob_id: int | None = None
-    user_tags: list[str] | None = None
-    tag_list: list[str] | None = None
-    timezone: int | None = None
+    full_name: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    website: str | UnsetType | None = UNSET
+    custom_data: str | UnsetType | None = UNSET
+    avatar: str | UnsetType | None = UNSET
+    external_user_id: int | UnsetType | None = UNSET
+    external_id: str | UnsetType | None = UNSET
+    facebook_id: str | UnsetType | None = UNSET
+    twitter_id: str | UnsetType | None = UNSET
+    blob_id: int | UnsetType | None = UNSET
+    user_tags: list[str] | UnsetType | None = UNSET
+    tag_list: list[str] | UnsetType | None = UNSET
+    timezone: int | UnsetType | None = UNSET
+
+
+class ChangedFields(UserFields):
+    """A new password needs the old one."""
+
+    old_password: str | None = None
+    oldPassword: str | None = None  # as Flutter's model spells it (rest §4.1)
 
 
 class SignUp(msgspec.Struct):
     user: UserFields
+
+
+class Change(msgspec.Struct):
+    user: ChangedFields
 
 
 class UserAnswer(msgspec.Struct):
@@ -48,39 +69,133 @@ class UsersAnswer(msgspec.Struct):
     items: list[UserBody]
 
 
+class NumberedUsers(Numbered):
+    order: str | None = None
+
+
+class NumberedUsersAnswer(msgspec.Struct):
+    current_page: int
+    per_page: int
+    total_entries: int
+    items: list[UserAnswer]
+
+
+class ByFullName(Numbered):
+    full_name: str = ""
+
+
+class ByTags(Numbered):
+    tags: list[str] = msgspec.field(default_factory=list)
+
+
+class Online(msgspec.Struct):
+    limit: int | None = None
+    offset: int | None = None
+    count: bool | None = None
+
+
+class OnlineUsers(msgspec.Struct):
+    users: list[UserBody]
+
+
+class OnlineCount(msgspec.Struct):
+    count: int
+
+
 _FILTERS = {name: Kind.INTEGER if name == "id" else Kind.TEXT for name in STAND_ALONE}
-_DATES = ("last_request_at", "created_at", "updated_at")
+_DATES = dict.fromkeys(("last_request_at", "created_at", "updated_at"), Kind.SECONDS)
+_FILTERS_V1 = {
+    **_FILTERS,
+    **_DATES,
+    "website": Kind.TEXT,
+    "external_user_id": Kind.INTEGER,
+}
+del _FILTERS_V1["user_tags"]
 
 
-def routes(service: UserService) -> list[Route]:
+def routes(service: UserService, removal: Removal) -> list[Route]:
     """The routes of this feature."""
 
     async def sign_up(call: Call[SignUp]) -> UserAnswer:
         given = call.params.user
-        fields = {name: getattr(given, name) for name in WRITABLE}
-        if given.tag_list is not None:
-            fields["user_tags"] = given.tag_list
         carried = call.carried
         user = await service.sign_up(
             app_id=None if carried.session is None else carried.session.app_id,
             # A token that has ended is answered as such, whatever key comes with it: the SDK then renews its session.
             auth_key="" if carried.sent else call.headers.get("CB-AuthKey", "").strip(),
-            fields=fields,
+            fields=_written(given),
             password=given.password,
         )
-        return UserAnswer(user_body(user))
+        return _one(user)
+
+    async def change(call: Call[Change]) -> UserAnswer:
+        if call.integer("id") != call.user_id:
+            raise Forbidden
+        given = call.params.user
+        user = await service.update(
+            call.app_id,
+            call.user_id,
+            _written(given),
+            password=given.password,
+            old_password=given.old_password or given.oldPassword,
+        )
+        return _one(user)
+
+    async def remove(call: Call[Nothing]) -> Nothing:
+        await removal.remove_own(call.app_id, call.user_id, call.integer("id"))
+        return Nothing()
+
+    async def remove_external(call: Call[Nothing]) -> Nothing:
+        found = await service.by_external(call.app_id, str(call.path["external"]))
+        await removal.remove_own(call.app_id, call.user_id, found.id)
+        return Nothing()
 
     async def get(call: Call[Nothing]) -> UserAnswer:
-        return UserAnswer(user_body(await service.get(call.app_id, call.integer("id"))))
+        return _one(await service.get(call.app_id, call.integer("id")))
+
+    async def get_external(call: Call[Nothing]) -> UserAnswer:
+        return _one(await service.by_external(call.app_id, str(call.path["external"])))
+
+    def look_up(path: str, field: str) -> Route:
+        async def found(call: Call[Any]) -> UserAnswer:
+            return _one(await service.look_up(call.app_id, field, getattr(call.params, field)))
+
+        request = msgspec.defstruct(f"By_{field}", [(field, str, "")])
+        return Route(method="GET", path=path, handler=found, caller=user, request=request, response=UserAnswer)
 
     async def page(call: Call[Paged]) -> UsersAnswer:
-        wanted = conditions(call.tree, _FILTERS, operators=("eq", "in", "start_with"))
-        wanted += conditions(call.tree, dict.fromkeys(_DATES, Kind.SECONDS), operators=("gt", "lt", "gte", "lte"))
+        wanted = conditions(call.tree, _FILTERS, operators=("eq", "in", "start_with", "nin"))
+        wanted += conditions(call.tree, _DATES, operators=("gt", "lt", "gte", "lte"))
         asked = listing(call.params, wanted, sortable=(*STAND_ALONE, *_DATES))
         asked, total, users = await service.page(call.app_id, asked)
         return UsersAnswer(asked.limit, asked.skip, total, [user_body(user) for user in users])
 
+    async def walk(call: Call[NumberedUsers]) -> NumberedUsersAnswer:
+        number, asked = numbered(call.params)
+        asked = dataclasses.replace(
+            asked,
+            conditions=conditions_v1(call.tree, _FILTERS_V1),
+            order=order_v1(call.params.order, _FILTERS_V1),
+        )
+        return _numbered(number, asked, *await service.walk(call.app_id, asked))
+
+    async def by_full_name(call: Call[ByFullName]) -> NumberedUsersAnswer:
+        number, asked = numbered(call.params)
+        return _numbered(number, asked, *await service.by_full_name(call.app_id, call.params.full_name, asked))
+
+    async def by_tags(call: Call[ByTags]) -> NumberedUsersAnswer:
+        number, asked = numbered(call.params)
+        return _numbered(number, asked, *await service.by_tags(call.app_id, call.params.tags, asked))
+
+    async def online(call: Call[Online]) -> OnlineUsers | OnlineCount:
+        if call.params.count:
+            return OnlineCount(await service.count_online(call.app_id))
+        asked = listing(Paged(limit=call.params.limit, offset=call.params.offset), [], sortable=())
+        users = await service.online(call.app_id, limit=asked.limit, skip=asked.skip)
+        return OnlineUsers([user_body(user) for user in users])
+
     user = Caller.USER
+    external = "/users/external/{external}"
     return [
         Route(
             method="POST",
@@ -91,6 +206,45 @@ def routes(service: UserService) -> list[Route]:
             response=UserAnswer,
             status=201,
         ),
+        _list("/users", walk, NumberedUsers),
         Route(method="GET", path="/users/v2", handler=page, caller=user, request=Paged, response=UsersAnswer),
+        Route(
+            method="GET",
+            path="/users/online",
+            handler=online,
+            caller=user,
+            request=Online,
+            response=OnlineUsers | OnlineCount,
+        ),
+        *(look_up(f"/users/by_{field}", field) for field in LOOK_UPS),
+        look_up("/users/phone", "phone"),  # as JS asks (rest §4.4)
+        _list("/users/by_full_name", by_full_name, ByFullName),
+        _list("/users/by_tags", by_tags, ByTags),
+        Route(method="GET", path=external, handler=get_external, caller=user, response=UserAnswer),
+        Route(method="DELETE", path=external, handler=remove_external, caller=user),
         Route(method="GET", path="/users/{id:int}", handler=get, caller=user, response=UserAnswer),
+        Route(method="PUT", path="/users/{id:int}", handler=change, caller=user, request=Change, response=UserAnswer),
+        Route(method="DELETE", path="/users/{id:int}", handler=remove, caller=user),
     ]
+
+
+def _list(path: str, handler: Any, request: type[Numbered]) -> Route:
+    return Route(
+        method="GET", path=path, handler=handler, caller=Caller.USER, request=request, response=NumberedUsersAnswer
+    )
+
+
+def _written(given: UserFields) -> Mapping[str, Any]:
+    """The fields that the request names."""
+    fields = {name: value for name in WRITABLE if (value := getattr(given, name)) is not UNSET}
+    if given.tag_list is not UNSET:
+        fields["user_tags"] = given.tag_list
+    return fields
+
+
+def _one(user: User) -> UserAnswer:
+    return UserAnswer(user_body(user))
+
+
+def _numbered(number: int, asked: Listing, total: int, users: Sequence[User]) -> NumberedUsersAnswer:
+    return NumberedUsersAnswer(number, asked.limit, total, [_one(user) for user in users])

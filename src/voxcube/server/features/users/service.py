@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voxcube.server.core.clock import Clock
-from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized
+from voxcube.server.core.errors import Conflict, Forbidden, Invalid, NotFound, SessionRequired, Unauthorized
 from voxcube.server.core.ids import MAX_INTEGER_ID
-from voxcube.server.core.listing import Listing
+from voxcube.server.core.listing import Condition, Listing
 from voxcube.server.core.models import App, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.users.fields import cleaned, password_problems, problems
@@ -18,8 +19,11 @@ from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.users import UserStore
 
-#: Fields by which users may be looked for on their own (rest §4.3).
-STAND_ALONE = ("id", "login", "email", "full_name", "phone", "external_id", "facebook_id", "twitter_id")
+#: Fields by which users may be looked for on their own (rest §4.3), and operators that name users closely enough.
+STAND_ALONE = ("id", "login", "email", "full_name", "phone", "external_id", "facebook_id", "twitter_id", "user_tags")
+PRIMARY = ("eq", "in", "start_with")
+#: Fields by which a single user is looked up (rest §4.4).
+LOOK_UPS = ("login", "email", "phone", "facebook_id", "twitter_id")
 START_WITH_MIN = 4  # characters
 START_WITH_LIMIT = 5  # users
 
@@ -59,8 +63,24 @@ class UserService:
         hashed = await self._passwords.hash(password or "")
         now = self._clock.now()
 
+        return await self._insert(
+            User(id=0, app_id=app.id, password_hash=hashed, created_at=now, updated_at=now, **values)
+        )
+
+    async def create_guest(self, app: App, full_name: str | None) -> User:
+        """A new guest: without a password, and with a login that was made up (rest §3.4). Raises Invalid."""
+        values = cleaned({"full_name": full_name or None})
+        if wrong := problems(values):
+            raise Invalid(wrong)
+        now = self._clock.now()
+        login = f"guest_login_{secrets.token_hex(12)}"
+        return await self._insert(
+            User(id=0, app_id=app.id, login=login, is_guest=True, created_at=now, updated_at=now, **values)
+        )
+
+    async def _insert(self, new: User) -> User:
         async def make(tx: Tx) -> User:
-            user = User(id=0, app_id=app.id, password_hash=hashed, created_at=now, updated_at=now, **values)
+            user = new
             if taken := await self._users.taken(tx, user):
                 raise Conflict({name: ["has already been taken"] for name in taken})
             user = dataclasses.replace(user, id=await self._users.next_id(tx))
@@ -72,8 +92,51 @@ class UserService:
         except UniqueViolation:  # another node was faster between our look and our insert: look again
             user = await self._transactions.run(make)
         if self._cache is not None:
-            self._cache.forget(("user", app.id, user.id))
+            self._cache.forget(("user", user.app_id, user.id))
         return user
+
+    async def update(
+        self,
+        app_id: int,
+        user_id: int,
+        fields: Mapping[str, Any],
+        *,
+        password: str | None = None,
+        old_password: str | None = None,
+    ) -> User:
+        """Changes ``fields`` of an account, None clears one; a new ``password`` needs the old one.
+
+        Raises Invalid with every mistake by field, Conflict, NotFound.
+        """
+        assert self._cache is not None
+        user, app = await self.get(app_id, user_id), await self._cache.app(app_id)
+        changes = cleaned(fields)
+        wrong = problems(changes)
+        after = dataclasses.replace(user, **changes)
+        if not after.login and not after.email:
+            wrong["base"] = ["Login or email is required"]
+        if password is not None and app is not None:
+            if texts := password_problems(password, app.settings.password_min_length):
+                wrong["password"] = texts
+            elif not await self._passwords.verify(user.password_hash, old_password or ""):
+                wrong["old_password"] = ["is incorrect" if old_password else "can't be blank"]
+        if wrong:
+            raise Invalid(wrong)
+        if password is not None:
+            changes["password_hash"] = await self._passwords.hash(password)
+        changes["updated_at"] = self._clock.now()
+
+        async def change(tx: Tx) -> None:
+            if taken := await self._users.taken(tx, after):
+                raise Conflict({name: ["has already been taken"] for name in taken})
+            if not await self._users.update(tx, app_id, user_id, changes):
+                raise NotFound("User does not exist")
+
+        try:
+            await self._transactions.run(change)
+        except UniqueViolation:  # another node was faster between our look and our change: look again
+            await self._transactions.run(change)
+        return await self.get(app_id, user_id)
 
     async def sign_up(
         self, *, app_id: int | None, auth_key: str, fields: Mapping[str, Any], password: str | None
@@ -100,21 +163,72 @@ class UserService:
             raise NotFound("User does not exist")
         return user
 
+    async def look_up(self, app_id: int, field: str, value: str) -> User:
+        """The one user whose ``field`` (of LOOK_UPS) is ``value``. Raises NotFound, Invalid for a blank value."""
+        if not value.strip():
+            raise Invalid({field: ["can't be blank"]})
+        listing = Listing(conditions=[_phones(Condition(field, "eq", value))], limit=1)
+        _, users = await self._users.page(app_id, listing)
+        if not users:
+            raise NotFound("User does not exist")
+        return users[0]
+
+    async def by_external(self, app_id: int, external: str) -> User:
+        """By the integer ``external_user_id``, otherwise by ``external_id``. Raises NotFound."""
+        user = await self._users.by_external(app_id, external)
+        if user is None:
+            raise NotFound("User does not exist")
+        return user
+
     async def page(self, app_id: int, listing: Listing) -> tuple[Listing, int, list[User]]:
         """One page of users: the listing that was applied, how many match it, and the page.
 
         Raises Invalid unless one of the conditions names users closely enough (rest §4.3): nobody may walk through all.
         """
-        conditions = listing.conditions
-        if not any(condition.operator in ("eq", "in", "start_with") for condition in conditions):
+        if not any(one.field in STAND_ALONE and one.operator in PRIMARY for one in listing.conditions):
             raise Invalid("At least one of these fields is required: " + ", ".join(STAND_ALONE))
-        for condition in conditions:
+        for condition in listing.conditions:
             if condition.operator == "start_with":
                 if len(condition.value) < START_WITH_MIN:
                     raise Invalid({condition.field: [f"start_with needs at least {START_WITH_MIN} characters"]})
                 listing = dataclasses.replace(listing, limit=min(listing.limit, START_WITH_LIMIT))
-        total, users = await self._users.page(app_id, listing)
+        total, users = await self._users.page(app_id, _with_phones(listing))
         return listing, total, users
+
+    async def walk(self, app_id: int, listing: Listing) -> tuple[int, list[User]]:
+        """How many users match, and one page of them, whatever the conditions: the list of version 1 (rest §4.4).
+
+        Raises Forbidden where the application's setting has switched it off.
+        """
+        assert self._cache is not None
+        app = await self._cache.app(app_id)
+        if app is None or app.settings.disable_users_list_v1:
+            raise Forbidden(
+                "Users retrieving forbidden in admin panel, application settings. Use GET /users/v2 (Retrieve users V2)"
+            )
+        return await self._users.page(app_id, _with_phones(listing))
+
+    async def by_full_name(self, app_id: int, full_name: str, listing: Listing) -> tuple[int, list[User]]:
+        """Users whose name contains ``full_name``, in any case. Raises Invalid."""
+        if not full_name.strip():
+            raise Invalid({"full_name": ["can't be blank"]})
+        condition = Condition("full_name", "ctn", full_name.strip()[:256])
+        return await self._users.page(app_id, dataclasses.replace(listing, conditions=[condition]))
+
+    async def by_tags(self, app_id: int, tags: Sequence[str], listing: Listing) -> tuple[int, list[User]]:
+        """Users with any of ``tags``. Raises Invalid."""
+        if not tags:
+            raise Invalid({"tags": ["can't be blank"]})
+        conditions = [Condition("user_tags", "in", list(tags))]
+        return await self._users.page(app_id, dataclasses.replace(listing, conditions=conditions))
+
+    async def online(self, app_id: int, *, limit: int, skip: int) -> list[User]:
+        """Users who have an available chat session, on whatever node."""
+        return await self._users.online(app_id, self._clock.now(), limit=limit, skip=skip)
+
+    async def count_online(self, app_id: int) -> int:
+        """How many users have an available chat session."""
+        return await self._users.count_online(app_id, self._clock.now())
 
     async def existing(self, app_id: int, ids: Sequence[int]) -> set[int]:
         """Those of ``ids`` that are users of the application."""
@@ -123,6 +237,20 @@ class UserService:
     async def find(self, app_id: int, ids: Sequence[int]) -> dict[int, User]:
         """Those of ``ids`` that are users of the application, by id."""
         return {user.id: user for user in await self._users.by_ids(app_id, _possible(ids))}
+
+
+def _with_phones(listing: Listing) -> Listing:
+    return dataclasses.replace(listing, conditions=[_phones(condition) for condition in listing.conditions])
+
+
+def _phones(condition: Condition) -> Condition:
+    """A number is the same with and without its ``+``, which is a space where an URL does not encode it."""
+    if condition.field != "phone" or condition.operator not in ("eq", "in", "nin"):
+        return condition
+    given = condition.value if isinstance(condition.value, list) else [condition.value]
+    digits = [number.strip().removeprefix("+") for number in given]
+    spelled = [*digits, *(f"+{number}" for number in digits)]
+    return Condition("phone", "in" if condition.operator == "eq" else condition.operator, spelled)
 
 
 def _possible(ids: Sequence[int]) -> list[int]:
