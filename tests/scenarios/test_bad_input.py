@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,10 @@ import uvloop
 from tests.support.node import DOORS, PASSWORD, Node, running
 from tests.support.xmpp_peer import BINARY, CLOSE, TEXT, Peer, frame
 from voxcube.server.c2s.hub import Limits
+from voxcube.server.core.errors import Unavailable
+from voxcube.server.storage.database import Unreachable
+from voxcube.server.storage.messages import Send
+from voxcube.server.storage.writer import Change
 from voxcube.xmpp.xml import Element, to_xml
 
 pytestmark = [
@@ -640,3 +645,85 @@ async def test_a_reader_too_slow_is_disconnected_and_gets_the_rest_later(hasty: 
     again.send("<presence/>")
     assert [(await again.wait("message")).get("id") for _ in sent] == sent
     await hasty.hang_up()
+
+
+# -- a server that cannot do its work ----------------------------------------------------------------------------------
+
+
+async def test_no_login_while_the_database_is_away(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise Unreachable
+
+    peer = await node.connect()
+    await peer.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(node.app.hub, "authenticate", away)
+        peer.auth(node.people["eve"].name, PASSWORD)
+        assert next((await peer.wait("failure")).elements()).name == "temporary-auth-failure"
+    peer.auth(node.people["eve"].name, PASSWORD)
+    await peer.wait("success")
+
+
+async def test_nothing_overtakes_a_message_that_could_not_be_stored(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender will send both again, in order; it must not find the second one stored before the first."""
+    eve, fay = node.people["eve"], node.people["fay"]
+    dialog_id = await node.dialog(eve, fay, kind=3)
+    before = len(await node.history(fay, dialog_id))
+    peer, other = await node.login(eve), await node.login(fay)
+    peer.send(chat(fay.jid, node.message_id()))
+    await other.wait("message")
+    await peer.enable()
+    writer = node.app.writer
+    refused: list[Change] = []
+    put = writer.put
+
+    def first_fails(change: Change, key: str) -> None:
+        if isinstance(change, Send) and not refused:
+            refused.append(change)
+            change.error = Unavailable()
+            change.done(change)
+        else:
+            put(change, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "put", first_fails)
+        both = [chat(fay.jid, node.message_id(), save=True) + '<r xmlns="urn:xmpp:sm:3"/>' for _ in range(2)]
+        peer.send("".join(both))
+        await peer.end("internal-server-error")
+    assert refused
+    assert "<a " not in peer.text
+    assert len(await node.history(fay, dialog_id)) == before
+    await other.ping()
+    assert other.take_all("message") == []
+
+
+async def test_who_hangs_up_while_a_fact_is_read_spoils_it_for_nobody(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve, fay, gus = node.people["eve"], node.people["fay"], await node.person()
+    one, two, target = await node.login(eve), await node.login(fay), await node.login(gus)
+    release, waiting = asyncio.Event(), []
+    value = node.app.database.value
+
+    async def slow(query: Any, *values: Any) -> Any:
+        waiting.append(query)
+        await release.wait()
+        return await value(query, *values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.app.database, "value", slow)
+        one.send(chat(gus.jid, node.message_id()))
+        async with asyncio.timeout(5):
+            while not waiting:
+                await asyncio.sleep(0.01)
+        message_id = node.message_id()
+        two.send(chat(gus.jid, message_id))
+        await asyncio.sleep(0.05)
+        await one.close()
+        await asyncio.sleep(0.05)
+        release.set()
+        await target.wait("message", id=message_id)
+    await two.ping()
+    assert two.take_all("message") == []
