@@ -1,15 +1,19 @@
 """Presence through the XMPP door: the echo, the user's other sessions, and who counts as online (realtime §4)."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
 
 from tests.support.node import Node, Person
 from tests.support.xmpp_peer import Peer
+from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.features.presence.xmpp import Presence
 from voxcube.server.storage.schema import presence
 from voxcube.server.storage.sql import Query
-from voxcube.xmpp.xml import to_xml
+from voxcube.xmpp.xml import Element, to_xml
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -80,3 +84,38 @@ async def test_an_unavailable_session_can_still_send_and_ask(stage: Node) -> Non
     one.send(f'<message type="chat" to="{bob.jid}" id="{stage.message_id()}"><body>x</body></message>')
     await other.wait("message", from_=one.jid)
     await one.ping()
+
+
+class SlowRouter:
+    """A router that takes its time to listen to what concerns a user."""
+
+    def __init__(self) -> None:
+        self.sessions = Sessions()
+        self.release = asyncio.Event()
+        self.heard: set[int] = set()
+
+    async def user_came(self, app_id: int, user_id: int) -> None:
+        await self.release.wait()
+        self.heard.add(user_id)
+
+    def user_went(self, user_id: int) -> None:
+        self.heard.discard(user_id)
+
+
+async def test_a_session_that_ends_while_its_presence_is_handled_leaves_nothing_behind() -> None:
+    router = SlowRouter()
+
+    async def late(session: Any) -> None:
+        raise AssertionError("nothing is delivered to who has gone")
+
+    handler = Presence(cast(Any, router), late)
+    session: Any = SimpleNamespace(app_id=3, user_id=77, presence=None, available=False, ended=False, held=None)
+    work = asyncio.ensure_future(handler.available(session, Element("presence")))
+    await asyncio.sleep(0)
+    session.ended = True
+    router.user_went(session.user_id)  # as at the end of every last session
+    router.release.set()
+    await work
+    assert not session.available
+    assert router.heard == set()
+    assert router.sessions.by_user == {}

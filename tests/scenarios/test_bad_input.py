@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -530,12 +531,28 @@ async def test_who_logs_in_but_does_not_bind(hasty: Node, door: str) -> None:
     assert "connection-timeout" in peer.text
 
 
-async def test_half_an_upgrade_and_half_a_handshake(hasty: Node) -> None:
-    for door in DOORS:
-        reader, writer = await asyncio.open_connection(*hasty.app.doors[door])
-        writer.write(b"GET / HT")
-        writer.transport.abort()
-        del reader
+@pytest.mark.parametrize(
+    ("door", "data"), [("xmpps", b"\x16\x03\x01"), ("wss", b"\x16"), ("wss", b""), ("ws", b"GET / HT")]
+)
+async def test_half_an_upgrade_and_half_a_handshake(hasty: Node, door: str, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*hasty.app.doors[door])
+    writer.write(data)
+    async with asyncio.timeout(3):
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(100):
+                pass
+    writer.close()
+
+
+async def test_no_tls_at_a_door_with_tls(node: Node) -> None:
+    for door in ("xmpps", "wss"):
+        reader, writer = await asyncio.open_connection(*node.app.doors[door])
+        writer.write(HEADER.format("localhost").encode())
+        async with asyncio.timeout(3):
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(100):
+                    pass
+        writer.close()
 
 
 @pytest.mark.parametrize("door", ["xmpp", "ws"])

@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Collection
+from typing import Any
 
 from voxcube.server.c2s import websocket
-from voxcube.server.c2s.hub import Hub
+from voxcube.server.c2s.hub import Hub, Limits
 from voxcube.server.c2s.session import Session, Wire
 from voxcube.server.c2s.tcp import TcpConnection
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
@@ -37,6 +38,7 @@ class XmppServer:
                 port,
                 ssl=tls,
                 backlog=BACKLOG,
+                **tls_limits(tls, self._hub.limits),
             )
         )
 
@@ -45,7 +47,12 @@ class XmppServer:
         secure = tls is not None
         self._servers.append(
             await websocket.listen(
-                lambda wire, peer: self._session(wire, peer, secure, websocket=True), host, port, tls
+                lambda wire, peer: self._session(wire, peer, secure, websocket=True),
+                host,
+                port,
+                tls,
+                upgrade_seconds=self._hub.limits.auth_seconds,
+                **tls_limits(tls, self._hub.limits),
             )
         )
 
@@ -82,6 +89,13 @@ class XmppServer:
         for session in list(connected):
             session.abort()
         await gone(connected, LAST_SECONDS)
+
+
+def tls_limits(tls: ssl.SSLContext | None, limits: Limits) -> dict[str, Any]:
+    """How long TLS may take to begin and to end, as arguments of `create_server`."""
+    if tls is None:
+        return {}
+    return {"ssl_handshake_timeout": limits.auth_seconds, "ssl_shutdown_timeout": limits.close_seconds}
 
 
 async def gone(sessions: Collection[object], seconds: float) -> None:

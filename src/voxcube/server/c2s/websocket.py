@@ -109,8 +109,10 @@ class WebSocketConnection(WSListener):
             self._socket.resume_reading()
 
 
-async def listen(make: SessionMaker, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
-    """Opens a WebSocket door on any path. Raises OSError when the port is taken."""
+async def listen(
+    make: SessionMaker, host: str, port: int, tls: ssl.SSLContext | None, *, upgrade_seconds: float, **more: Any
+) -> asyncio.Server:
+    """Opens a WebSocket door on any path; `more` goes to `create_server`. Raises OSError when the port is taken."""
 
     def accept(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
@@ -126,5 +128,6 @@ async def listen(make: SessionMaker, host: str, port: int, tls: ssl.SSLContext |
         max_frame_size=MAX_FRAME,
         read_buffer_init_size=2048,
         use_aiofastnet=False,
-        websocket_handshake_timeout=10,
+        websocket_handshake_timeout=upgrade_seconds,
+        **more,
     )

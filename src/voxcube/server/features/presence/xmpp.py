@@ -36,6 +36,8 @@ class Presence:
         if target and not session.available:
             await self._router.user_came(session.app_id, session.user_id)
             if session.ended:
+                if not self._router.sessions.of(session.user_id):
+                    self._router.user_went(session.user_id)  # it was not yet known when the session ended
                 return
             # What arrives while the late messages are read waits behind them: one order for the receiver.
             session.held = []
