@@ -4,7 +4,7 @@ BIN := .venv/bin
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test bench check format clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ demo: install  ## the server with a demo application and users, and what to conn
 
 test: install  ## every test that can run here; says what was skipped and why
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: install  ## the performance table, on throw-away servers (ARGS=--quick: shorter)
+	@$(BIN)/voxcube bench suite $(ARGS)
 
 check: install  ## lint, format check, types
 	@$(BIN)/ruff check .

@@ -17,6 +17,7 @@ try:
     import typer
     import uvloop
 
+    from voxcube.bench.commands import bench_commands
     from voxcube.server import demo, log
     from voxcube.server.accounts import Accounts
     from voxcube.server.config import Config, ConfigError
@@ -55,6 +56,7 @@ app_commands = _group("app", "Applications: worlds of users that see nothing of 
 user_commands = _group("user", "Users of an application.")
 db_commands = _group("db", "The database.")
 config_commands = _group("config", "The configuration.")
+cli.add_typer(bench_commands)
 
 
 @cli.command()

@@ -1,0 +1,299 @@
+"""The benchmark of our own server: throw-away servers, one after the other, and the table of what they took."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from voxcube.bench import load
+from voxcube.bench.figures import Figures
+from voxcube.bench.options import OptionError, Options
+from voxcube.bench.processes import machine, usage
+from voxcube.bench.seed import PASSWORD, Seed, seed
+from voxcube.bench.throwaway import Postgres, Server
+
+PARTS = ("chat", "postgres", "memory", "history")
+GROUP = 100  # members
+CHATTERS = 200
+PAGE = 100  # messages
+SMALL = 1000  # messages of a short history
+_REQUESTS = 60  # of each history in one round
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: a figure with its budget, both in `unit`."""
+
+    name: str
+    value: float
+    unit: str
+    budget: float
+
+    @property
+    def ratio(self) -> float:
+        """How much of the budget is used up; above 1 is too much."""
+        return self.value / self.budget
+
+
+@dataclass(slots=True)
+class Table:
+    """What the suite found, on which machine, and the figures of each run behind it."""
+
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    runs: dict[str, Figures] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=machine)
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """The table for people."""
+        lines = ["machine: " + ", ".join(f"{name} {value}" for name, value in self.machine.items()), ""]
+        lines.append(f"{'figure':<64} {'measured':>12} {'budget':>12} {'ratio':>6}")
+        for row in self.rows:
+            measured, budget = f"{row.value:.3g} {row.unit}".strip(), f"{row.budget:.3g} {row.unit}".strip()
+            lines.append(f"{row.name:<64} {measured:>12} {budget:>12} {row.ratio:>6.2f}")
+        lines += [f"skipped: {reason}" for reason in self.skipped]
+        troubled = {name: run for name, run in self.runs.items() if _troubles(run)}
+        lines += [f"trouble in {name}: {_troubles(run)}" for name, run in troubled.items()]
+        return "\n".join([*lines, f"\ntook {self.seconds:.0f} s"])
+
+    def json(self) -> str:
+        """The same with the figures of all runs as one JSON object."""
+        rows = [
+            {"name": row.name, "value": round(row.value, 4), "unit": row.unit, "budget": row.budget}
+            | {"ratio": round(row.ratio, 3)}
+            for row in self.rows
+        ]
+        runs = {name: json.loads(run.json()) for name, run in self.runs.items()}
+        found = {"machine": self.machine, "rows": rows, "skipped": self.skipped, "runs": runs}
+        return json.dumps({**found, "seconds": round(self.seconds, 1)})
+
+
+def _troubles(run: Figures) -> str:
+    wrong = ("lost", "errors", "out_of_order", "disconnects")
+    return ", ".join(f"{name} {run[name]}" for name in wrong if name in run and run.number(name))
+
+
+class Suite:
+    """Runs the parts; `quick` makes them short. `postgres` names an empty database to use."""
+
+    def __init__(self, *, quick: bool = False, only: tuple[str, ...] = (), postgres: str = "") -> None:
+        if wrong := [part for part in only if part not in PARTS]:
+            raise OptionError(f"{wrong[0]!r} is none of {', '.join(PARTS)}")
+        self._parts = only or PARTS
+        self._postgres = postgres
+        self._seconds = 2.0 if quick else 8.0
+        self._logins = 300 if quick else 1000
+        self._idle = 400 if quick else 2000
+        self._large = 100_000 if quick else 1_000_000
+        self._table = Table()
+        self._tell: Callable[[str], None] = lambda line: None
+        cores = sorted(os.sched_getaffinity(0))
+        self._core = cores[0] if len(cores) > 1 else None
+        self._others = set(cores[1:]) or set(cores)
+
+    def run(self, tell: Callable[[str], None]) -> Table:
+        """Everything; `tell` gets a line for each step. Raises StartError, LoadError, OSError."""
+        self._tell = tell
+        begun = time.monotonic()
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._others)  # the server has its core for itself
+        try:
+            for part in self._parts:
+                getattr(self, f"_{part}_part")()
+        finally:
+            os.sched_setaffinity(0, before)
+        self._table.seconds = time.monotonic() - begun
+        return self._table
+
+    # -- the parts -------------------------------------------------------------------------------------------------
+
+    def _chat_part(self) -> None:
+        with ExitStack() as stack:
+            data = self._data(stack)
+            there = self._seed(data, users=max(CHATTERS, self._logins), members=GROUP)
+            server = self._server(stack, data)
+            pids = (server.pid,)
+            run = self._load("chat_sqlite", "chat", server, there, pids, count=CHATTERS, window=32)
+            self._row("1-1, stored on SQLite, server CPU per message", run, "server_cpu_us_per_message", "µs", 90)
+            run = self._load("chat_relayed", "chat", server, there, pids, count=CHATTERS, window=32, stored=False)
+            self._row("1-1, relayed only, server CPU per message", run, "server_cpu_us_per_message", "µs", 40)
+            room = f"{there.app_id}_{there.group_id}@muc.localhost"
+            traffic: dict[str, Any] = {"count": GROUP, "room": room, "senders": 4, "window": 8}
+            run = self._load("group_sqlite", "group", server, there, pids, **traffic)
+            name = f"group of {GROUP}, stored on SQLite, server CPU per delivery"
+            self._row(name, run, "server_cpu_us_per_delivery", "µs", 5)
+            run = self._load("rate_sqlite", "chat", server, there, pids, count=CHATTERS, rate=100.0, sm=True)
+            self._row("100 messages/s, p99 of acknowledgement", run, "ack_latency_p99_ms", "ms", 5)
+            self._row("100 messages/s, p99 of delivery", run, "latency_p99_ms", "ms", 5)
+            run = self._load("login", "login", server, there, pids, count=self._logins, hold=0.0)
+            self._row("login with a remembered password, server CPU", run, "server_cpu_us_per_login", "µs", 600)
+
+    def _postgres_part(self) -> None:
+        with ExitStack() as stack:
+            if self._postgres:
+                url, pids = self._postgres, []
+                self._table.skipped.append("the CPU of PostgreSQL's processes: its database was given by URL")
+            else:
+                binaries = Postgres.find()
+                if binaries is None:
+                    self._table.skipped.append("PostgreSQL: it is not installed (give a database with --postgres)")
+                    return
+                self._tell("starting PostgreSQL")
+                cluster = stack.enter_context(Postgres(binaries))
+                url, pids = cluster.url, [cluster.pid]
+            data = self._data(stack)
+            there = self._seed(data, url, users=CHATTERS, members=2)
+            server = self._server(stack, data, url)
+            run = self._load("chat_postgres", "chat", server, there, (server.pid, *pids), count=CHATTERS, window=32)
+            name = "1-1, stored on PostgreSQL, CPU per message with its processes"
+            self._row(name, run, "server_cpu_us_per_message", "µs", 180)
+
+    def _memory_part(self) -> None:
+        with ExitStack() as outer:
+            data = self._data(outer)
+            there = self._seed(data, users=self._idle, members=2)
+            for transport, count, budget in (("tcp", self._idle, 20), ("wss", self._idle // 2, 45)):
+                with ExitStack() as stack:  # a fresh process each
+                    server = self._server(stack, data)
+                    how: dict[str, Any] = {"transport": transport, "settle": 0.5}
+                    self._load(f"warm_{transport}", "login", server, there, (), count=100, hold=0.0, **how)
+                    name = f"idle_{transport}"
+                    run = self._load(name, "login", server, there, (server.pid,), count=count, hold=2.0, **how)
+                    shown = {"tcp": "TCP", "wss": "WebSocket+TLS"}[transport]
+                    self._row(f"memory per idle connection, {shown}", run, "pss_per_connection_kib", "KiB", budget)
+
+    def _history_part(self) -> None:
+        with ExitStack() as stack:
+            data = self._data(stack)
+            there = self._seed(data, users=4, members=2, histories=(SMALL, self._large))
+            server = self._server(stack, data)
+            run = self._table.runs["history"] = Figures()
+            self._tell("reading history")
+            pages = _Requests(
+                server, there, f"/chat/Message?limit={PAGE}&sort_desc=date_sent&mark_as_read=0", page=True
+            )
+            counts = _Requests(server, there, "/chat/Message/unread", page=False)
+            for _ in range(_ROUNDS):
+                for count in there.histories:
+                    pages.ask(count, _REQUESTS)
+                    counts.ask(count, 4 * _REQUESTS)  # these are quick: many are needed to see their CPU time
+            for name, asked in (("page", pages), ("unread", counts)):
+                for count in there.histories:
+                    run.put(f"{name}_{count}_server_cpu_ms", asked.cpu_ms(count), "ms", 3)
+                    run.put(f"{name}_{count}_p50_ms", statistics.median(asked.times[count]) * 1000, "ms", 3)
+            large = self._large
+            self._row(
+                f"history page of {PAGE} at {large:.0e} messages, server CPU",
+                run,
+                f"page_{large}_server_cpu_ms",
+                "ms",
+                4,
+            )
+            for name, asked in (("the same page", pages), ("unread counts", counts)):
+                ratio = asked.cpu_ms(large) / asked.cpu_ms(SMALL)
+                self._table.rows.append(
+                    Row(
+                        name=f"{name}, {large:.0e} / {SMALL:.0e} messages, server CPU",
+                        value=ratio,
+                        unit="×",
+                        budget=1.3,
+                    )
+                )
+
+    # -- their steps -----------------------------------------------------------------------------------------------
+
+    def _data(self, stack: ExitStack) -> Path:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voxcube-bench-")))
+
+    def _seed(self, data: Path, database: str = "", **what: Any) -> Seed:
+        self._tell("seeding " + ", ".join(f"{name} {value}" for name, value in what.items()))
+        return uvloop.run(seed(data, database, **what))
+
+    def _server(self, stack: ExitStack, data: Path, database: str = "") -> Server:
+        return stack.enter_context(Server(data, database=database, core=self._core))
+
+    def _load(
+        self, name: str, mode: str, server: Server, there: Seed, pids: tuple[int, ...], **options: Any
+    ) -> Figures:
+        self._tell(f"running {name}")
+        port = server.wss if options.get("transport") == "wss" else server.xmpp
+        chosen: dict[str, Any] = {
+            "port": port,
+            "user": f"{{}}-{there.app_id}",
+            "password": PASSWORD,
+            "pid": ",".join(map(str, pids)),
+            "seconds": self._seconds,
+            "settle": 0.5,
+            "label": name,
+            "nick": "{}",
+            **options,
+        }
+        figures = uvloop.run(load.run(mode, Options(**chosen)))
+        self._table.runs[name] = figures
+        return figures
+
+    def _row(self, name: str, run: Figures, figure: str, unit: str, budget: float) -> None:
+        self._table.rows.append(Row(name=name, value=run.number(figure), unit=unit, budget=budget))
+
+
+class _Requests:
+    """One request over and over, by a member of the small and of the large history; what the server spent on it."""
+
+    def __init__(self, server: Server, there: Seed, path: str, *, page: bool) -> None:
+        self.times: dict[int, list[float]] = {count: [] for count in there.histories}
+        self._spent = dict.fromkeys(there.histories, 0.0)
+        self._server = server
+        self._page = page
+        self._door = HTTPConnection("127.0.0.1", server.http, timeout=60)
+        self._paths = dict.fromkeys(there.histories, path)
+        self._tokens = {}
+        for count, (dialog_id, user_id) in there.histories.items():
+            if page:
+                self._paths[count] = f"{path}&chat_dialog_id={dialog_id}"
+            login = {"login": f"user{user_id}", "password": PASSWORD}
+            body = {"application_id": there.app_id, "auth_key": there.auth_key, "user": login}
+            answer = self._send("POST", "/session", json.dumps(body), {"Content-Type": "application/json"})
+            self._tokens[count] = answer["session"]["token"]
+            self.ask(count, 5)  # statements are compiled and pages of the database read
+            self.times[count].clear()
+            self._spent[count] = 0.0
+
+    def ask(self, count: int, times: int) -> None:
+        """Sends the request `times` times, one after the other, for the history of `count` messages."""
+        headers = {"CB-Token": self._tokens[count]}
+        before = usage((self._server.pid,)).seconds
+        for _ in range(times):
+            begun = time.perf_counter()
+            answer = self._send("GET", self._paths[count], None, headers)
+            self.times[count].append(time.perf_counter() - begun)
+        self._spent[count] += usage((self._server.pid,)).seconds - before
+        found = len(answer["items"]) if self._page else answer["total"]
+        wanted = PAGE if self._page else count // 2
+        if found != wanted:
+            raise RuntimeError(f"{self._paths[count]} answered {found} instead of {wanted}")
+
+    def cpu_ms(self, count: int) -> float:
+        """Server CPU of one request, in milliseconds."""
+        return self._spent[count] * 1000 / len(self.times[count])
+
+    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> dict[str, Any]:
+        self._door.request(method, path, body, headers)
+        answer = self._door.getresponse()
+        text = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
+        found: dict[str, Any] = json.loads(text)
+        return found
