@@ -107,7 +107,9 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     found = await _find_marked(tx, marks) if marks else ()
     dialog_rows = {row[0]: row for row in await tx.pick(LOCK_DIALOGS, sorted({(s.dialog_id,) for s in sends}))}
     keys: set[MemberKey] = {(s.dialog_id, s.sender_id) for s in sends}
+    keys.update((s.dialog_id, s.recipient_id) for s in sends if s.show_again)
     keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
+    keys.update((h.dialog_id, h.user_id) for h in handed if h.dialog_id)
     rows = await tx.pick(LOCK_MEMBERS, sorted(keys))
     # active, settled, base, hidden_before, handed
     member_rows: dict[MemberKey, list[Any]] = {(row[0], row[1]): list(row)[2:] for row in rows}
@@ -115,10 +117,10 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
         await _apply_sends(tx, sends, dialog_rows, member_rows)
     if found:
         await apply_marks(tx, found, member_rows)
+    if handed:
+        await apply_handed(tx, handed, member_rows)
     settled = [(m[1], m[4], key[0], key[1]) for key, m in member_rows.items() if len(m) > 5]
     await tx.many(SETTLE_MEMBERS, settled)
-    if handed:
-        await apply_handed(tx, handed)
 
 
 async def _find_marked(tx: Tx, marks: Sequence[Mark]) -> list[tuple[Mark, str, int, int]]:

@@ -19,7 +19,7 @@ from voxcube.server.core.errors import NotFound
 from voxcube.server.storage import offline
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
-from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select, bulk_update
+from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select
 from voxcube.server.storage.writer import Change
 
 DELIVERED = 1
@@ -57,7 +57,6 @@ DROP = Bulk(
     (receipts.c.dialog_id, receipts.c.user_id, receipts.c.kind, receipts.c.low, receipts.c.high),
 )
 ADD = bulk_insert(receipts, "dialog_id", "user_id", "kind", "low", "high")
-RAISE_HANDED = bulk_update(members, ["dialog_id", "user_id"], "handed", greatest=True)
 
 
 class Mark(Change):
@@ -96,15 +95,19 @@ class HandOver(Change):
         self.seq = seq
 
 
-async def apply_handed(tx: Tx, handed: Sequence[HandOver]) -> None:
-    """Raises `handed` of member rows, in the order of their keys; what no dialog has leaves the offline queue."""
-    highest: dict[tuple[str, int], int] = {}
+async def apply_handed(tx: Tx, handed: Sequence[HandOver], member_rows: dict[tuple[str, int], MemberRow]) -> None:
+    """Raises `handed` of the (locked) member rows; what has no dialog leaves the offline queue."""
+    offline_until: dict[int, int] = {}
     for item in handed:
-        key = (item.dialog_id, item.user_id)
-        highest[key] = max(item.seq, highest.get(key, 0))
-    rows = sorted(highest.items())
-    await tx.many(RAISE_HANDED, [(seq, *key) for key, seq in rows if key[0]])
-    await offline.forget(tx, [(user_id, seq) for (dialog_id, user_id), seq in rows if not dialog_id])
+        if not item.dialog_id:
+            offline_until[item.user_id] = max(item.seq, offline_until.get(item.user_id, 0))
+            continue
+        member = member_rows.get((item.dialog_id, item.user_id))
+        if member is not None and item.seq > member[4]:
+            member[4] = item.seq
+            if len(member) == 5:
+                member.append(True)  # changed
+    await offline.forget(tx, sorted(offline_until.items()))
 
 
 async def apply_marks(

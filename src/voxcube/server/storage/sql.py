@@ -149,18 +149,11 @@ def bulk_upsert(table: Table, *names: str) -> Bulk:
     return Bulk(f"{into} VALUES {{rows}}{tail}", f"{into} SELECT * FROM {_unnest(columns)}{tail}", columns)
 
 
-def bulk_update(table: Table, keys: Sequence[str], *names: str, greatest: bool = False) -> Bulk:
-    """UPDATE of many rows by `keys`; rows are (values of `names`…, values of `keys`…).
-
-    With `greatest` a value is only ever raised.
-    """
+def bulk_update(table: Table, keys: Sequence[str], *names: str) -> Bulk:
+    """UPDATE of many rows by `keys`; rows are (values of `names`…, values of `keys`…)."""
     columns = [table.c[name] for name in (*names, *keys)]
-    if greatest:
-        one = ", ".join(f"{n} = max(t.{n}, u.column{i})" for i, n in enumerate(names, 1))
-        many = ", ".join(f"{n} = greatest(t.{n}, u.{n})" for n in names)
-    else:
-        one = ", ".join(f"{n} = u.column{i}" for i, n in enumerate(names, 1))
-        many = ", ".join(f"{n} = u.{n}" for n in names)
+    one = ", ".join(f"{n} = u.column{i}" for i, n in enumerate(names, 1))
+    many = ", ".join(f"{n} = u.{n}" for n in names)
     where = " AND ".join(f"t.{key} = u.column{i}" for i, key in enumerate(keys, len(names) + 1))
     join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
     alias = ", ".join((*names, *keys))
@@ -175,8 +168,10 @@ def bulk_delete(table: Table, *keys: str) -> Bulk:
     """DELETE of many rows by `keys`."""
     columns = [table.c[name] for name in keys]
     join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
+    places = ", ".join(f"column{i}" for i in range(1, len(keys) + 1))
     return Bulk(
-        f"DELETE FROM {table.name} WHERE ({', '.join(keys)}) IN (VALUES {{rows}})",
+        # Not `IN (VALUES …)`: for that SQLite walks the whole table.
+        f"DELETE FROM {table.name} WHERE ({', '.join(keys)}) IN (SELECT {places} FROM (VALUES {{rows}}))",
         f"DELETE FROM {table.name} AS t USING {_unnest(columns)} AS u({', '.join(keys)}) WHERE {join}",
         columns,
     )

@@ -44,11 +44,13 @@ _NAMES = (
 _COLUMNS = tuple(users.c[name] for name in _NAMES)
 _APP = users.c.app_id == bindparam("app")
 _BY_ID = Query(select(*_COLUMNS).where(_APP, users.c.id == bindparam("id")), "app", "id")
-_BY_IDS = Query(select(*_COLUMNS).where(_APP, in_list(users.c.id, "ids")).order_by(users.c.id), "app", "ids")
+# The sum hides `app_id` from its indexes: a list of ids starts at the ids, not at all users of the application.
+_SAME_APP = users.c.app_id + 0 == bindparam("app", type_=users.c.app_id.type)
+_BY_IDS = Query(select(*_COLUMNS).where(_SAME_APP, in_list(users.c.id, "ids")).order_by(users.c.id), "app", "ids")
 _BY_LOGIN = Query(select(*_COLUMNS).where(_APP, users.c.login_key == bindparam("key")), "app", "key")
 _BY_EMAIL = Query(select(*_COLUMNS).where(_APP, users.c.email_key == bindparam("key")), "app", "key")
 _BY_EXTERNAL = Query(select(*_COLUMNS).where(_APP, users.c.external_id == bindparam("key")), "app", "key")
-_EXISTING = Query(select(users.c.id).where(_APP, in_list(users.c.id, "ids")), "app", "ids")
+_EXISTING = Query(select(users.c.id).where(_SAME_APP, in_list(users.c.id, "ids")), "app", "ids")
 
 _BY_EXTERNAL_USER = Query(
     select(*_COLUMNS).where(_APP, users.c.external_user_id == bindparam("key")).order_by(users.c.id).limit(1),

@@ -1,0 +1,74 @@
+"""No statement walks a whole table that grows with users or messages: its plan on SQLite says so."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from voxcube.server import storage
+from voxcube.server.storage import dialogs, history, migrate, users
+from voxcube.server.storage.sql import Bulk, Query
+
+# What may be walked: values given by the caller (under any of these names), and tables that stay small.
+SMALL = {"json_each", "j", "u", "2", "apps", "nodes"}
+# In the background, or a list of exactly what is walked (who is online).
+MEANT = {"presence._DEAD", "users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"}
+_SCANNED = re.compile(r"SCAN (\w+)")
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """Name and SQLite text of every statement that the stores keep."""
+    for module in pkgutil.iter_modules(storage.__path__):
+        if module.ispkg or module.name == "postgres":
+            continue
+        for name, value in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).items():
+            if isinstance(value, Query):
+                yield f"{module.name}.{name}", value.compiled("sqlite")[0]
+            elif isinstance(value, Bulk):
+                yield f"{module.name}.{name}", value.sqlite(2)
+    for wanted in ((), (("_id", "in"),)):
+        yield f"dialogs.page{wanted}", dialogs._page(wanted, "activity", True).compiled("sqlite")[0]
+        yield f"dialogs.total{wanted}", dialogs._total(wanted).compiled("sqlite")[0]
+    for wanted in ((), (("date_sent", "gt"),), (("_id", "eq"),), (("_id", "in"),)):
+        yield f"history.page{wanted}", history._page(wanted, "date_sent", True).compiled("sqlite")[0]
+
+
+def plan(connection: sqlite3.Connection, text: str) -> list[str]:
+    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, [None] * text.count("?"))]
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> sqlite3.Connection:
+    await migrate.upgrade(f"sqlite:///{tmp_path / 'voxcube.db'}")
+    return sqlite3.connect(tmp_path / "voxcube.db")
+
+
+async def test_no_statement_walks_a_growing_table(connection: sqlite3.Connection) -> None:
+    walks = {
+        name: steps
+        for name, text in statements()
+        if name not in MEANT
+        for steps in [plan(connection, text.replace("?1", "?", 1).replace("?1", "NULL"))]
+        if any(found[1] not in SMALL for step in steps if (found := _SCANNED.match(step)))
+    }
+    connection.close()
+    assert walks == {}
+
+
+async def test_a_page_of_history_needs_no_sorting(connection: sqlite3.Connection) -> None:
+    for descending in (False, True):
+        steps = plan(connection, history._page((), "date_sent", descending).compiled("sqlite")[0])
+        assert not any("TEMP B-TREE" in step for step in steps)
+    connection.close()
+
+
+async def test_users_are_found_by_their_ids_not_among_all_of_the_application(connection: sqlite3.Connection) -> None:
+    for query in (users._BY_IDS, users._EXISTING):
+        assert "(id=?)" in plan(connection, query.compiled("sqlite")[0])[0]
+    connection.close()
