@@ -12,6 +12,8 @@ import uvloop
 from tests.support.node import DOORS, PASSWORD, Node, running
 from tests.support.server_process import ServerProcess
 from tests.support.xmpp_peer import Peer
+from voxcube.server.accounts import Accounts
+from voxcube.server.config import Config
 from voxcube.xmpp.xml import Element, to_xml
 
 pytestmark = [
@@ -214,15 +216,18 @@ async def test_a_server_that_stops_tells_everybody_and_keeps_what_it_acknowledge
 
 
 async def test_sigterm(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path / "one", plaintext=True) as server:
-        app = server.create_app()
-        user = server.create_user(app["app_id"], "ann", PASSWORD)
+    data = tmp_path / "one"
+    data.mkdir()
+    async with Accounts.open(Config(data=data)) as accounts:
+        app = await accounts.apps.create("One")
+        user = await accounts.create_user(app.id, "ann", PASSWORD)
+    with ServerProcess(data, plaintext=True) as server:
         peers: list[Peer] = []
         for door in DOORS:
             peer = await Peer.connect(
                 server.addresses[door], websocket=door.startswith("ws"), tls=door in ("xmpps", "wss")
             )
-            peers.append(await peer.login(f"{user}-{app['app_id']}", PASSWORD))
+            peers.append(await peer.login(f"{user.id}-{app.id}", PASSWORD))
             await peer.available()
         stubborn = await asyncio.open_connection(*server.addresses["xmpp"])  # never closes its end
         assert await asyncio.to_thread(server.stop) == 0
