@@ -93,6 +93,7 @@ class App:
         self.writer: Writer
         self.router: Router
         self.hub: Hub
+        self.logins: LogIns
 
     async def __aenter__(self) -> App:
         """Raises ConfigError, OSError (a port is taken), DatabaseError (away, or newer than this program)."""
@@ -129,7 +130,7 @@ class App:
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
             transactions=writer, clock=clock, ids=ids,
         )  # fmt: skip
-        logins = LogIns(sessions)
+        logins = self.logins = LogIns(sessions)
         dialog_service = DialogService(
             dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids
         )

@@ -57,7 +57,7 @@ _EXTEND_LIVE = Query(
     "now",
     "until",
 )
-_WHICH_LIVE = Query(select(tokens.c.token_hash, tokens.c.user_id).where(*_LIVE), "hashes", "now")
+_WHICH_LIVE = Query(select(*_ENDED).where(*_LIVE), "hashes", "now")
 
 Ended = tuple[int, str]  # user (0 = none) and hash of a token that was destroyed
 
