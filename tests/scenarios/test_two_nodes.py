@@ -125,7 +125,7 @@ async def test_a_member_who_writes_before_the_word_came(url: str, tmp_path: Path
         await cluster.complete(group, alice, bob, group=True)
 
 
-@WEATHERS
+@pytest.mark.parametrize("weather", [PERFECT, LOSSY], ids=["perfect", "lossy"])
 async def test_typing_and_markers_and_carbons(url: str, tmp_path: Path, weather: Weather) -> None:
     """What is only relayed crosses as well; it may be lost where words are."""
     async with joined(url, tmp_path, "alice", "bob", weather=fine(weather), seed=5) as cluster:
