@@ -43,16 +43,22 @@ _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.Loc
 
 
 def translated(error: Exception) -> DatabaseError:
-    """The driver's error in the words of `database.py`."""
+    """The driver's error in the words of `database.py`.
+
+    Raise it `from None`: the driver's own text may quote values, and what people wrote never reaches a log.
+    """
+    name = type(error).__name__
     if isinstance(error, asyncpg.UniqueViolationError):
-        return UniqueViolation(str(error))
+        return UniqueViolation(f"{name} {error.constraint_name}")
     if isinstance(error, _AGAIN):
-        return Contention(str(error))
+        return Contention(name)
     if isinstance(error, asyncpg.DataError):  # also an InterfaceError: it must be asked first
-        return DataError(str(error))
+        return DataError(name)
     if isinstance(error, _LOST):
-        return Unreachable(str(error) or type(error).__name__)
-    return DataError(str(error))
+        return Unreachable(str(error) or name)
+    if isinstance(error, asyncpg.SyntaxOrAccessError | asyncpg.InvalidAuthorizationSpecificationError):
+        return DataError(f"{name}: {error.args[0]}")  # names of tables and roles, no values
+    return DataError(name)
 
 
 class PostgresTx:
@@ -116,7 +122,7 @@ class PostgresDatabase(Database):
         try:
             self._pool = await asyncpg.create_pool(url, min_size=1, max_size=READERS, timeout=CONNECT_SECONDS)
         except (*_LOST, asyncpg.PostgresError) as error:
-            raise translated(error) from error
+            raise translated(error) from None
         return self
 
     async def row(self, query: Query, *args: Any) -> Row | None:
@@ -130,7 +136,7 @@ class PostgresDatabase(Database):
             async with self._pool.acquire() as connection:
                 return await fn(PostgresTx(connection))
         except (*_LOST, asyncpg.PostgresError) as error:
-            raise translated(error) from error
+            raise translated(error) from None
 
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
         try:
@@ -143,17 +149,19 @@ class PostgresDatabase(Database):
             try:
                 result = await fn(PostgresTx(connection))
             except BaseException:
-                if not connection.is_closed():
-                    await asyncio.shield(connection.execute("ROLLBACK"))
+                await _undo(connection)
                 raise
         except (*_LOST, asyncpg.PostgresError) as error:
-            raise translated(error) from error
+            raise translated(error) from None
         try:
-            await connection.execute("COMMIT")
+            status = await connection.execute("COMMIT")
         except (*_LOST, asyncpg.PostgresError) as error:
             if connection.is_closed() or isinstance(error, _LOST):
-                raise Ambiguous(str(error)) from error
-            raise translated(error) from error
+                connection.terminate()  # it must not carry a half-ended transaction into the next one
+                raise Ambiguous(type(error).__name__) from None
+            raise translated(error) from None
+        if status != "COMMIT":  # a statement failed, `fn` went on all the same: PostgreSQL has undone everything
+            raise DataError("the transaction was undone by a failed statement")
         return result
 
     async def close(self) -> None:
@@ -161,3 +169,12 @@ class PostgresDatabase(Database):
             if connection is not None and not connection.is_closed():
                 await connection.close()
         await self._pool.close()
+
+
+async def _undo(connection: Any) -> None:
+    """Ends a transaction that failed; a connection that cannot even do that is given up."""
+    try:
+        if not connection.is_closed():
+            await asyncio.shield(connection.execute("ROLLBACK"))
+    except (*_LOST, asyncpg.PostgresError):
+        connection.terminate()
