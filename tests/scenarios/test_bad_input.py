@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +15,7 @@ import uvloop
 from tests.support.node import DOORS, PASSWORD, Node, running
 from tests.support.xmpp_peer import BINARY, CLOSE, TEXT, Peer, frame
 from voxcube.server.c2s.hub import Limits
+from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.storage.database import Unreachable
 from voxcube.server.storage.messages import Send
@@ -327,6 +330,36 @@ async def test_a_client_that_leaves_during_its_login(node: Node) -> None:
         peer.send(goodbye)
         await asyncio.sleep(0)
         await peer.close()
+
+
+async def test_who_hangs_up_during_the_login_never_came(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = asyncio.Event()
+    came: list[Session] = []
+    authenticate = node.app.hub.authenticate
+
+    async def slow(app_id: int, user_id: int, password: str) -> Any:
+        found = await authenticate(app_id, user_id, password)
+        await release.wait()
+        return found
+
+    peer = await node.connect()
+    await peer.open()
+    connected = set(node.app.hub.connected)
+    with monkeypatch.context() as patch:
+        patch.setattr(node.app.hub, "authenticate", slow)
+        patch.setattr(node.app.hub, "came", came.append)
+        peer.auth(node.people["eve"].name, PASSWORD)
+        await asyncio.sleep(0.05)
+        # A reset, which comes without an end of file before it.
+        plug = peer.writer.get_extra_info("socket")
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await peer.close()
+        async with asyncio.timeout(5):
+            while connected <= node.app.hub.connected:
+                await asyncio.sleep(0.01)
+        release.set()
+        await asyncio.sleep(0.05)
+    assert came == []
 
 
 # -- resources ---------------------------------------------------------------------------------------------------------

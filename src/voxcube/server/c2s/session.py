@@ -160,7 +160,7 @@ class Session:
             if not is_outage(error):
                 raise
             condition, text = "temporary-auth-failure", "Try again later"
-        if self.stream.state is StreamState.CLOSED:  # the client could not wait
+        if self.ended or self.stream.state is StreamState.CLOSED:  # the client could not wait
             return
         if admission is not None and who is not None:
             self.user_id, self.app_id = who
