@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.storage.support import Store, opened
@@ -16,6 +17,7 @@ from tests.support.postgres import PostgresServer
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.storage.database import Contention, Tx, Unreachable
 from voxcube.server.storage.messages import Send
+from voxcube.server.storage.postgres import translated
 
 THIRD = "f" * 24
 DIALOGS = (DIALOG, OTHER, THIRD)
@@ -52,11 +54,17 @@ async def test_postgres_restarted_in_mid_batch(postgres_server: PostgresServer, 
             await asyncio.sleep(dice.uniform(0.3, 0.6))
             await asyncio.to_thread(postgres_server.restart, crash=crash)
         sends = await putting
-        assert [send.message_id for send in sends.values() if send.error is not None] == []
+        assert [repr(send.error) for send in sends.values() if send.error is not None] == []
         # Each was sent once: one whose commit was uncertain is new to everybody all the same.
         assert [send.message_id for send in sends.values() if not send.fresh] == []
         for dialog_id in DIALOGS:
             assert await stored(store, dialog_id) == [id_ for id_, where in wanted.items() if where == dialog_id]
+
+
+def test_a_driver_that_is_out_of_step_is_an_outage() -> None:
+    # What asyncpg raises now and then when the server ends in the middle of an answer.
+    error = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    assert isinstance(translated(error), Unreachable)
 
 
 async def test_what_was_refused_and_is_sent_again_keeps_its_order(postgres_server: PostgresServer) -> None:
