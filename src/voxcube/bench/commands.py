@@ -14,6 +14,7 @@ import uvloop
 from voxcube.bench.connection import LoadError
 from voxcube.bench.options import OptionError, Options
 from voxcube.bench.processes import NoProcess
+from voxcube.bench.throwaway import StartError
 
 bench_commands = typer.Typer(
     name="bench", help="Load generator for any XMPP server.", no_args_is_help=True, rich_markup_mode=None
@@ -106,7 +107,7 @@ def _finish(run: Callable[[], None]) -> None:
         run()
     except OptionError as error:
         status, text = 2, str(error)
-    except (LoadError, NoProcess) as error:
+    except (LoadError, NoProcess, StartError) as error:
         status, text = 1, str(error)
     except OSError as error:
         status, text = 2, error.strerror or str(error)

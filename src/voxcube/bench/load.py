@@ -243,6 +243,11 @@ def _put_cpu(
             figures.put(f"server_cpu_us_per_{unit}", spent * 1e6 / count if count else 0.0, "µs", 1)
         figures.put("server_rss_kib", after.rss, "KiB")
     if total := after.total - before.total:
+        if options.pids:
+            # Whatever else ran here took cores and caches from both.
+            busy = total - (after.idle - before.idle)
+            others = busy - (after.seconds - before.seconds) - (after.own - before.own)
+            figures.put("others_cores", max(0.0, others / seconds), "cores", 2)
         figures.put("machine_idle_pct", 100 * (after.idle - before.idle) / total, "%", 1)
         figures.put("machine_steal_pct", 100 * (after.steal - before.steal) / total, "%", 1)
 

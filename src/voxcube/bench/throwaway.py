@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+SOURCE = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _ROLE = "bench"
@@ -89,6 +90,8 @@ class Server(Process):
         command += ["--plaintext", "--unlimited", "--log-level", "warning"]
         command += ["--database", database] if database else []
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VOXCUBE_")}
+        # The same code as ours, installed or not.
+        environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [environ.get("PYTHONPATH")])])
         super().__init__(command, data / "server.log", env=environ)
         try:
             if core is not None:
