@@ -1,6 +1,9 @@
 """Sessions: who gets one, how long it lives, what its answers look like; and passwords at the chat's door."""
 
 import asyncio
+import hashlib
+import hmac
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -148,12 +151,73 @@ async def test_signature_is_verified_when_sent(world: World) -> None:
 
 
 def test_signature_flattens_and_sorts() -> None:
-    import hashlib
-    import hmac
-
+    social = {"provider": "facebook", "keys": {"token": "t", "secret": None}, "nonce": 1}
+    text = "keys[token]=t&nonce=1&provider=facebook"
+    assert signature("s", social) == hmac.new(b"s", text.encode(), hashlib.sha1).hexdigest()
     body = {"user": {"password": "p&w", "login": "ann", "email": None}, "nonce": 1, "signature": "no", "auth_key": "k"}
     text = "auth_key=k&nonce=1&user[login]=ann&user[password]=p&w"
     assert signature("s", body) == hmac.new(b"s", text.encode(), hashlib.sha1).hexdigest()
+
+
+START = "application_id={app}&auth_key={key}&nonce=7&timestamp=1767225600"
+SIGNED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"user": {"login": "ann", "password": PASSWORD}},
+        f"{START}&user[login]=ann&user[password]=correct horse",
+    ),
+    (
+        {"user": {"email": "ann@example.org", "password": PASSWORD}},
+        f"{START}&user[email]=ann@example.org&user[password]=correct horse",
+    ),
+    (
+        {"user": {"guest": "1", "full_name": "Ünn & Co=1"}},
+        f"{START}&user[full_name]=Ünn & Co=1&user[guest]=1",
+    ),
+    ({}, START),
+]
+
+
+@pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+async def test_signature_as_flutter_makes_it(world: World, form: bool) -> None:
+    await world.user("ann", email="ann@example.org")
+    for more, text in SIGNED:
+        text = text.format(app=world.app.id, key=world.app.auth_key)
+        signed = hmac.new((world.app.auth_secret or "").encode(), text.encode(), hashlib.sha1).hexdigest()
+        body = keys(world, nonce="7", timestamp=1767225600, signature=signed, **more)
+        if form:
+            answer = await world.client().post("/session", data=dict(flat(body)))
+        else:
+            answer = await world.client().post("/session.json", json=body)
+        assert answer.status_code == 201, answer.text
+        wrong = {**body, "signature": signed[::-1]}
+        assert failure(await world.client().post("/session", json=wrong)) == (422, {"base": ["Unexpected signature"]})
+
+
+def flat(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}[{inner}]", text) for inner, text in value.items())
+        else:
+            yield name, str(value)
+
+
+async def test_no_session_outlives_a_user_deleted_meanwhile(world: World) -> None:
+    client = await world.app_client()
+    for _ in range(5):
+        user = await world.user("ann")
+        signed_in = create(world, user={"login": "ann", "password": PASSWORD})
+        logged_in = client.post("/login", json={"login": "ann", "password": PASSWORD})
+        results = await asyncio.gather(signed_in, logged_in, world.removal.remove(world.app.id, user.id))
+        for answer in results[:2]:
+            assert answer.status_code in (201, 202, 401), answer.text
+        if results[0].status_code == 201:
+            session = results[0].json()["session"]
+            if session["user_id"] == user.id:  # otherwise it was made anew, as unknown users are
+                assert (await world.client(session["token"]).get("/session")).status_code == 401
+            else:
+                await world.removal.remove(world.app.id, session["user_id"])
+        if (await client.get("/session")).status_code == 401:
+            client = await world.app_client()
 
 
 async def test_show_end_and_the_text_of_401(world: World) -> None:

@@ -183,4 +183,4 @@ async def test_removal_leaves_groups_and_passes_them_on(world: World) -> None:
     assert await world.cache.dialog(world.app.id, with_admin) is not None
     facts = await world.cache.dialog(world.app.id, with_admin)
     assert facts is not None
-    assert (facts.owner_id, facts.members, facts.admins) == (cid.id, {bob.id, cid.id}, set())
+    assert (facts.owner_id, facts.members, facts.admins) == (cid.id, frozenset({bob.id, cid.id}), frozenset())

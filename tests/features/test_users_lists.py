@@ -8,6 +8,7 @@ import pytest
 from tests.features.test_users import errors
 from tests.features.world import World
 from voxcube.server.storage import presence
+from voxcube.server.storage.database import Tx
 
 
 async def people(world: World) -> httpx.AsyncClient:
@@ -239,7 +240,7 @@ async def test_online(world: World, count: str) -> None:
     assert (await client.get("/users/online")).json() == {"users": []}
     now = world.clock.now()
 
-    async def show(tx: presence.Tx) -> None:
+    async def show(tx: Tx) -> None:
         await presence.renew(tx, "one", now + 30)
         await presence.renew(tx, "two", now + 30)
         await presence.renew(tx, "dead", now - 1)

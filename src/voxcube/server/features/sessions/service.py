@@ -100,9 +100,10 @@ class SessionService:
             return session
 
         async def extend(tx: Tx) -> None:
-            await self._tokens.extend(tx, token, until=until, now=now)
+            # The account before its token, as wherever both are locked.
             if session.user_id is not None:
                 await self._users.touch(tx, session.app_id, session.user_id, now)
+            await self._tokens.extend(tx, token, until=until, now=now)
 
         try:
             await self._transactions.run(extend)

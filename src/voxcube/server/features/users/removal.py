@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.features.apps.service import Transactions
@@ -41,7 +43,8 @@ class Removal:
         """Removes guests whose day is over; returns how many. For a job that runs on one node."""
         guests = await self._users.ended_guests(self._clock.now() - GUEST_SECONDS, GUESTS_AT_ONCE)
         for app_id, user_id in guests:
-            await self.remove(app_id, user_id)
+            with contextlib.suppress(NotFound):  # it has just removed itself
+                await self.remove(app_id, user_id)
         return len(guests)
 
     async def _remove(self, app_id: int, user_id: int) -> list[Key]:
