@@ -26,8 +26,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.storage.*": (CORE,),
     "server.cluster.*": (CORE,),
     "server.delivery.*": (CORE, "server.cluster.*"),
-    # Of storage the XMPP door knows one class: an outage of the database ends the stream uncounted.
-    "server.c2s.*": (CORE, "server.delivery.*", "xmpp.*", "server.storage.database.DatabaseError"),
+    # Of storage the XMPP door knows two classes: an outage ends the stream uncounted, bad data is refused and counted.
+    "server.c2s.*": (
+        CORE,
+        "server.delivery.*",
+        "xmpp.*",
+        "server.storage.database.DatabaseError",
+        "server.storage.database.DataError",
+    ),
     "server.rest.*": (CORE, "server.delivery.*", "xmpp.*"),
     "server.features.*.xmpp": XMPP_FACE,
     "server.features.*.encode": XMPP_FACE,
