@@ -25,10 +25,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.writes: list[tuple[Key, int]] = []
-        self.done: list[Callable[[], None]] = []
+        self.done: list[Callable[[bool], None]] = []
         self.handed = Handed(self._write)
 
-    def _write(self, key: Key, seq: int, done: Callable[[], None]) -> None:
+    def _write(self, key: Key, seq: int, done: Callable[[bool], None]) -> None:
         self.writes.append((key, seq))
         self.done.append(done)
 
@@ -42,10 +42,20 @@ def test_only_the_highest_is_written_and_then_forgotten() -> None:
     desk.handed.flush()
     assert desk.writes == [((DIALOG, 7), 5)]
     assert desk.handed.get(DIALOG, 7) == 5  # until it is committed
-    desk.done.pop()()
+    desk.done.pop()(True)
     assert desk.handed.get(DIALOG, 7) == 0
     desk.handed.flush()
     assert len(desk.writes) == 1
+
+
+def test_what_could_not_be_written_is_kept_and_written_again() -> None:
+    desk = Desk()
+    desk.handed.note(DIALOG, 7, 5)
+    desk.handed.flush()
+    desk.done.pop()(False)
+    assert desk.handed.get(DIALOG, 7) == 5
+    desk.handed.flush()
+    assert desk.writes == [((DIALOG, 7), 5)] * 2
 
 
 def test_what_comes_during_a_write_is_written_after_it() -> None:
@@ -55,11 +65,11 @@ def test_what_comes_during_a_write_is_written_after_it() -> None:
     desk.handed.note(DIALOG, 7, 2)
     desk.handed.flush()
     assert desk.writes == [((DIALOG, 7), 1)]
-    desk.done.pop()()
+    desk.done.pop()(True)
     assert desk.handed.get(DIALOG, 7) == 2
     desk.handed.flush()
     assert desk.writes == [((DIALOG, 7), 1), ((DIALOG, 7), 2)]
-    desk.done.pop()()
+    desk.done.pop()(True)
     assert desk.handed.get(DIALOG, 7) == 0
 
 

@@ -6,6 +6,7 @@ After a crash the database lags by what was not yet written, so delivery is at l
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 Key = tuple[str, int]  # dialog id, user id
 
@@ -13,8 +14,8 @@ Key = tuple[str, int]  # dialog id, user id
 class Handed:
     """What the database does not know yet."""
 
-    def __init__(self, write: Callable[[Key, int, Callable[[], None]], None]) -> None:
-        """`write(key, seq, done)` queues one row; `done` is called after its commit."""
+    def __init__(self, write: Callable[[Key, int, Callable[[bool], None]], None]) -> None:
+        """`write(key, seq, done)` queues one row; `done(committed)` is called when its fate is known."""
         self._write = write
         self._ahead: dict[Key, int] = {}
         self._writing: set[Key] = set()
@@ -33,9 +34,9 @@ class Handed:
         for key, seq in list(self._ahead.items()):
             if key not in self._writing:
                 self._writing.add(key)
-                self._write(key, seq, lambda key=key, seq=seq: self._written(key, seq))  # type: ignore[misc]
+                self._write(key, seq, partial(self._written, key, seq))
 
-    def _written(self, key: Key, seq: int) -> None:
+    def _written(self, key: Key, seq: int, committed: bool) -> None:
         self._writing.discard(key)
-        if self._ahead.get(key) == seq:
+        if committed and self._ahead.get(key) == seq:
             del self._ahead[key]

@@ -52,6 +52,6 @@ class MessageQueue:
         # By message, not by dialog: which dialog it is in is only known inside the batch.
         self._writer.put(mark, message_id)
 
-    def hand_over(self, key: tuple[str, int], seq: int, done: Callable[[], None]) -> None:
-        """Writes how far a user was handed a dialog."""
-        self._writer.put(HandOver(key[0], key[1], seq, lambda change: done()), key[0])
+    def hand_over(self, key: tuple[str, int], seq: int, done: Callable[[bool], None]) -> None:
+        """Writes how far a user was handed a dialog; `done(committed)`."""
+        self._writer.put(HandOver(key[0], key[1], seq, lambda change: done(change.error is None)), key[0])
