@@ -96,6 +96,17 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
     assert "database" in refused(run("app", "list", *where), 2)
 
 
+def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no database, but long enough to be looked at " * 20)
+    file = str(tmp_path / "file")
+    assert "data directory" in refused(run("app", "list", "--data", file), 2)
+    assert "not a database" in refused(
+        run("db", "check", "--data", str(tmp_path), "--database", f"sqlite:///{file}"), 2
+    )
+    # A socket error of the system's own: it names the address, which is what was wrong.
+    assert "nosuch.invalid" in refused(run("serve", "--data", str(tmp_path), "--host", "nosuch.invalid"), 2)
+
+
 def test_config_check_shows_what_is_in_force(tmp_path: Path) -> None:
     (tmp_path / "voxcube.toml").write_text("http_port = 9090\nunlimited = true\n")
     done = run("config", "check", "--config", str(tmp_path / "voxcube.toml"), VOXCUBE_DOMAIN="chat.example.org")

@@ -9,6 +9,7 @@ import errno
 import gc
 import json
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
@@ -35,6 +36,9 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 T = TypeVar("T")
+
+# A door that cannot be opened: the port is taken or forbidden, or no such address is ours or known at all.
+ADDRESS_ERRORS = (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN)
 
 cli = typer.Typer(
     name="voxcube",
@@ -215,7 +219,7 @@ def main() -> None:
             raise
         _fail(f"PostgreSQL needs {error.name}, which is missing: pip install 'voxcube[server,postgres]'", 2)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+        if error.errno not in ADDRESS_ERRORS:
             raise
         _fail(error.strerror or str(error), 2)
 
@@ -227,7 +231,10 @@ def _fail(text: str, status: int) -> NoReturn:
 
 def _run(main: Callable[[], Coroutine[Any, Any, T]], config: Config) -> T:
     log.configure(config.log_level, config.log_format)
-    config.data.mkdir(parents=True, exist_ok=True)
+    try:
+        config.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use the data directory {config.data}: {error.strerror}") from None
     return uvloop.run(main())
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from voxcube.server.storage.database import Database, NewerDatabase, Unreachable
-from voxcube.server.storage.sqlite import SqliteDatabase
+from voxcube.server.storage.sqlite import SqliteDatabase, connect, translated
+
+T = TypeVar("T")
 
 _LOCK = 7_206_215  # advisory lock: of several nodes that start at once one migrates, the others wait
+CONNECT_SECONDS = 10.0
 
 
 def _script() -> ScriptDirectory:
@@ -63,61 +70,71 @@ def sqlite_path(url: str) -> Path:
 
 
 async def upgrade(url: str) -> None:
-    """Creates or upgrades the schema. Raises NewerDatabase, Unreachable."""
-    if is_sqlite(url):
-        path = sqlite_path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-        try:
-            with engine.begin() as connection:
-                _upgrade(connection)
-        finally:
-            engine.dispose()
+    """Creates or upgrades the schema, wholly or not at all. Raises NewerDatabase, DatabaseError."""
+    if not is_sqlite(url):
+        await _on_postgres(url, _upgrade)
         return
-    remote = create_async_engine(_async_url(url), poolclass=NullPool)
+    path = sqlite_path(url)
     try:
-        async with remote.begin() as connection:
-            await connection.run_sync(_upgrade)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unreachable(f"no database answers: {error}") from error
-    finally:
-        await remote.dispose()
+        raise Unreachable(f"cannot use the directory {path.parent}: {error.strerror}") from None
+    # Only who has something to change waits for its turn to write.
+    if _on_sqlite(path, _revision) != head():
+        _on_sqlite(path, _upgrade, begin="BEGIN IMMEDIATE")
 
 
 async def check(url: str) -> tuple[str | None, str]:
-    """(revision of the database or None when empty, newest revision). Raises NewerDatabase, Unreachable."""
-    if is_sqlite(url):
-        if not sqlite_path(url).exists():
-            return None, head()
-        engine = create_engine(f"sqlite:///{sqlite_path(url)}", poolclass=NullPool)
-        try:
-            with engine.connect() as connection:
-                return _revision(connection), head()
-        finally:
-            engine.dispose()
-    remote = create_async_engine(_async_url(url), poolclass=NullPool)
+    """(revision of the database or None when empty, newest revision). Raises NewerDatabase, DatabaseError."""
+    if not is_sqlite(url):
+        return await _on_postgres(url, _revision), head()
+    path = sqlite_path(url)
+    return _on_sqlite(path, _revision) if path.exists() else None, head()
+
+
+def _on_sqlite(path: Path, work: Callable[[Connection], T], *, begin: str = "BEGIN") -> T:
+    # Transactions are begun by us: the driver would end one before each change of the schema, and a start that is
+    # interrupted would leave half of it behind.
+    engine = create_engine("sqlite://", creator=lambda: connect(path, read_only=False), poolclass=NullPool)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     try:
-        async with remote.connect() as connection:
-            return await connection.run_sync(_revision), head()
-    except OSError as error:
-        raise Unreachable(f"no database answers: {error}") from error
+        with engine.begin() as connection:
+            return work(connection)
+    except (sqlite3.Error, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        kind = type(translated(cause)) if isinstance(cause, sqlite3.Error) else Unreachable
+        raise kind(f"cannot use the database {path}: {cause}") from None
     finally:
-        await remote.dispose()
+        engine.dispose()
 
 
-def _async_url(url: str) -> str:
-    return "postgresql+asyncpg://" + url.split("://", 1)[1]
+async def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:
+    # Only here, so that an installation without the extra `postgres` works.
+    import asyncpg
+
+    async def connect() -> Any:
+        # The URL as the server itself uses it: SQLAlchemy would not know all of its parameters (sslmode).
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    except (OSError, ValueError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise Unreachable(f"cannot use the database: {str(cause) or type(cause).__name__}") from None
+    finally:
+        await engine.dispose()
 
 
 async def open_database(url: str) -> Database:
     """Upgrades the schema where it is older, then opens the database.
 
-    `url`: sqlite:///path, or postgresql://user:password@host:port/name. Raises NewerDatabase, Unreachable.
+    `url`: sqlite:///path, or postgresql://user:password@host:port/name. Raises NewerDatabase, DatabaseError.
     """
     await upgrade(url)
     if is_sqlite(url):
         return SqliteDatabase(sqlite_path(url))
-    # Only here, so that an installation without the extra `postgres` works.
     from voxcube.server.storage.postgres import PostgresDatabase
 
     return await PostgresDatabase.open(url)
