@@ -318,3 +318,13 @@ async def test_nobody_sees_what_is_not_theirs(world: World) -> None:
     with pytest.raises(Forbidden):
         await world.dialogs.readable(world.app.id, bob.id, dialog_id)
     assert (await (await world.login(ann)).get("/chat/Dialog/not-an-id")).status_code == 404
+
+
+async def test_a_group_of_many(world: World) -> None:
+    ann = await world.user("ann")
+    people = [(await world.user(f"user{number}")).id for number in range(150)]
+    made = await create(await world.login(ann), type=2, name="crowd", occupants_ids=people)
+    assert made["occupants_ids"] == [ann.id, *people]
+    facts = await world.cache.dialog(world.app.id, made["_id"])
+    assert facts is not None
+    assert facts.members == {ann.id, *people}

@@ -216,3 +216,12 @@ async def test_refused(world: World) -> None:
     for query in REFUSED:
         answer = await client.get(f"/chat/Message?chat_dialog_id={dialog_id}&{query}")
         assert answer.status_code == 422, query
+
+
+async def test_unread_of_something_called_total_does_not_hide_the_total(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    dialog = await world.dialogs.private_between(world.app.id, ann.id, bob.id, create=True)
+    assert dialog is not None
+    await world.send(dialog.id, ann)
+    answer = await (await world.login(bob)).get(f"/chat/Message/unread?chat_dialog_ids=total,{dialog.id}")
+    assert answer.json() == {dialog.id: 1, "total": 1}

@@ -157,3 +157,8 @@ def test_listing_bounds() -> None:
     for wrong in (Paged(limit=-1), Paged(skip=-1), Paged(offset=100_001)):
         with pytest.raises(Invalid):
             listing(wrong, [], sortable=())
+
+
+def test_a_list_keyed_by_very_long_numbers() -> None:
+    # int() refuses more than 4,300 digits; the order is by value all the same.
+    assert as_list({"9" * 5000: 3, "2": 1, "010": 2}) == [1, 2, 3]

@@ -228,8 +228,13 @@ def _finished(node: Any) -> Any:
     if isinstance(node, _Items) and "eq" not in done:
         return list(done.values())
     if done and all(key.isascii() and key.isdigit() for key in done):
-        return [done[key] for key in sorted(done, key=lambda key: (len(key.lstrip("0")), key.lstrip("0")))]
+        return [done[key] for key in in_number_order(done)]
     return done
+
+
+def in_number_order(keys: Iterable[str]) -> list[str]:
+    """Keys of digits by their value, however many digits there are: ``int`` refuses very long ones."""
+    return sorted(keys, key=lambda key: (len(key.lstrip("0")), key.lstrip("0")))
 
 
 def _merge(under: Tree, over: Tree) -> Tree:

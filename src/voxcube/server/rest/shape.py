@@ -14,7 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from voxcube.server.core.errors import Invalid
-from voxcube.server.rest.normalise import Tree
+from voxcube.server.rest.normalise import Tree, in_number_order
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -39,7 +39,7 @@ def as_list(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, dict) and all(key.isascii() and key.isdigit() for key in value):
-        return [value[key] for key in sorted(value, key=int)]
+        return [value[key] for key in in_number_order(value)]
     return [value]
 
 

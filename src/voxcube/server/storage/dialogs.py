@@ -16,7 +16,7 @@ from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.receipts import DELIVERED, READ
 from voxcube.server.storage.schema import dialogs, members, messages, receipts
-from voxcube.server.storage.sql import Query, bulk_query, in_list
+from voxcube.server.storage.sql import Query, bulk_insert, bulk_query, in_list
 
 _DIALOG_NAMES = (
     *("id", "app_id", "type", "owner_id", "pair", "name", "description", "photo", "extensions", "data", "permissions"),
@@ -129,7 +129,7 @@ _UNREAD_OF = Query(
 
 _INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _DIALOG_NAMES}), *_DIALOG_NAMES)
 _MEMBER_STORED = (*_MEMBER_NAMES, "app_id", "type")
-_INSERT_MEMBER = Query(insert(members).values({name: bindparam(name) for name in _MEMBER_STORED}), *_MEMBER_STORED)
+_ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
 _SHOW = Query(
     update(members)
     .where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user"))
@@ -239,9 +239,14 @@ class DialogStore:
         await tx.execute(
             _INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _DIALOG_NAMES)
         )
-        for member in sorted(rows, key=lambda row: row.user_id):  # sorted, as all locks are (design §4)
-            own = (getattr(member, name) for name in _MEMBER_NAMES)
-            await tx.execute(_INSERT_MEMBER, *own, dialog.app_id, int(dialog.type))
+        # Sorted, as all locks are (design §4).
+        await tx.many(
+            _ADD_MEMBERS,
+            [
+                (*(getattr(member, name) for name in _MEMBER_NAMES), dialog.app_id, int(dialog.type))
+                for member in sorted(rows, key=lambda row: row.user_id)
+            ],
+        )
 
     async def show(self, tx: Tx, dialog_id: str, user_id: int) -> None:
         """Brings a dialog back into a member's list."""

@@ -100,7 +100,7 @@ def routes(service: HistoryService) -> list[Route]:
     async def unread(call: Call[Unread]) -> dict[str, int]:
         asked = call.params.chat_dialog_ids or call.params.dialogs_ids or []
         counts = await service.unread(app_id=call.app_id, user_id=call.user_id, dialog_ids=asked)
-        return {"total": sum(counts.values()), **counts}
+        return {**counts, "total": sum(counts.values())}
 
     user = Caller.USER
     return [
