@@ -19,6 +19,7 @@ SEQS = Query(
     select(messages.c.seq, messages.c.id).where(messages.c.dialog_id == bindparam("d")).order_by(messages.c.seq), "d"
 )
 HEAD = Query(select(dialogs.c.seq, dialogs.c.live).where(dialogs.c.id == bindparam("d")), "d")
+UPDATED = Query(select(dialogs.c.updated_at).where(dialogs.c.id == bindparam("d")), "d")
 SETTLED = Query(select(members.c.settled).where(members.c.dialog_id == bindparam("d"), members.c.user_id == 1), "d")
 
 
@@ -152,3 +153,15 @@ async def test_two_writers_meeting_in_opposite_order_finish(postgres_server: Pos
         for dialog in (DIALOG, OTHER):
             rows = await one.database.fetch(SEQS, dialog)
             assert [row[0] for row in rows] == list(range(1, 301))
+
+
+async def test_a_clock_that_goes_back_does_not_take_a_dialog_back(database_url: str) -> None:
+    async with opened(database_url) as store:
+        await store.dialog(DIALOG, 1, 2)
+        await store.send(DIALOG, 1, mid(1), created_at=200_000)
+        await store.send(DIALOG, 2, mid(2), created_at=199_000)  # from a node whose clock is behind
+        assert await store.database.value(UPDATED, DIALOG) == 200_000
+        await asyncio.gather(
+            store.put_send(DIALOG, 1, mid(3), created_at=202_000), store.put_send(DIALOG, 2, mid(4), created_at=201_000)
+        )
+        assert await store.database.value(UPDATED, DIALOG) == 202_000

@@ -18,7 +18,7 @@ from voxcube.server.storage.writer import Change
 
 MemberKey = tuple[str, int]
 
-LOCK_DIALOGS = bulk_select(dialogs, ["id"], "id", "seq", "live", lock=True)
+LOCK_DIALOGS = bulk_select(dialogs, ["id"], "id", "seq", "live", "updated_at", lock=True)
 LOCK_MEMBERS = bulk_select(
     members,
     ["dialog_id", "user_id"],
@@ -167,9 +167,11 @@ async def _apply_sends(
             if dialog is None:
                 send.error = NotFound("The dialog does not exist")
                 continue
-            numbers = state[dialog_id] = [dialog[1], dialog[2]]
+            numbers = state[dialog_id] = [dialog[1], dialog[2], dialog[3]]
         numbers[0] += 1
         numbers[1] += 1
+        # Never back, though the clocks of two nodes differ: a client asks for what is newer than what it has seen.
+        numbers[2] = max(numbers[2], send.created_at)
         send.seq = seq = numbers[0]
         send.fresh = send.tried = True
         known[key] = (dialog_id, seq, send.sender_id)
@@ -196,7 +198,7 @@ async def _apply_sends(
     await tx.many(
         MOVE_DIALOGS,
         [
-            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, last[dialog_id].created_at, dialog_id)
+            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, numbers[2], dialog_id)
             for dialog_id, numbers in state.items()
         ],
     )
