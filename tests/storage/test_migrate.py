@@ -99,6 +99,12 @@ async def test_what_is_no_database_is_said_in_one_line(tmp_path: Path, postgres_
         assert type(caught.value).__module__.startswith("voxcube.")
 
 
+async def test_a_sqlite_that_is_too_old_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    with pytest.raises(DatabaseError, match=r"SQLite 3\.38 or later is needed"):
+        await migrate.open_database(f"sqlite:///{tmp_path / 'voxcube.db'}")
+
+
 async def test_a_url_may_say_how_to_connect(postgres_server: PostgresServer) -> None:
     url = postgres_server.create_database() + "?sslmode=disable&application_name=voxcube"
     database = await migrate.open_database(url)

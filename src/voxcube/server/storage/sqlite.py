@@ -31,6 +31,7 @@ from voxcube.server.storage.sql import Bulk, Query
 
 T = TypeVar("T")
 
+OLDEST = (3, 38)  # the operator ->> of JSON
 READERS = 2
 BUSY_SECONDS = 10.0
 CHUNKS = (64, 16, 4, 1)  # rows in one set-wise change: few texts, so that all stay prepared
@@ -38,7 +39,10 @@ _AWAY = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "S
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """A connection in autocommit mode: transactions are begun and ended by name only."""
+    """A connection in autocommit mode: transactions are begun and ended by name only. Raises DatabaseError."""
+    if sqlite3.sqlite_version_info < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise DatabaseError(f"SQLite {wanted} or later is needed, but this Python has {sqlite3.sqlite_version}")
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=512
     )
