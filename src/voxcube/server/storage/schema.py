@@ -33,9 +33,9 @@ def _text(name: str, *, null: bool = True) -> Column[str]:
     return Column(name, Text, nullable=null)
 
 
-def _only(condition: str) -> dict[str, Any]:
-    """Makes an index one of the rows that meet the condition."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+def _only(condition: str, sqlite: str | None = None) -> dict[str, Any]:
+    """Makes an index one of the rows that meet the condition, which must be written as the statements write it."""
+    return {"sqlite_where": text(sqlite or condition), "postgresql_where": text(condition)}
 
 
 def _flag(name: str) -> Column[bool]:
@@ -95,7 +95,7 @@ users = Table(
         for name in ("phone", "facebook_id", "twitter_id", "external_user_id")
     ),
     Index("users_name", "app_id", "name_key"),
-    Index("users_guests", "created_at", **_only("is_guest")),
+    Index("users_guests", "created_at", **_only("is_guest", "is_guest = 1")),
 )
 
 user_tags = Table(

@@ -80,8 +80,8 @@ _IS_ONLINE = users.c.id.in_(
     .join(nodes, nodes.c.node == presence.c.node)
     .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now"))
 )
-_ONLINE = paged(select(*_COLUMNS).where(_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
-_ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_APP, _IS_ONLINE), "app", "now")
+_ONLINE = paged(select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
+_ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_SAME_APP, _IS_ONLINE), "app", "now")
 
 
 #: What a list can be filtered and sorted by; logins, addresses and names are compared without case.
@@ -110,18 +110,24 @@ _TAGS: dict[tuple[str, str], OwnClause] = {
 }
 
 
+def _app(wanted: Shape) -> Any:
+    """The application's condition: hidden from its indexes where ids or tags alone lead to the users."""
+    named = {field for field, operation in wanted if operation in ("eq", "in")}
+    return _SAME_APP if named and named <= {"id", "user_tags"} else _APP
+
+
 @memoised
 def _page(wanted: Shape, order: str, descending: bool) -> Query:
     clauses, names = where(FILTERS, wanted, _TAGS)
     column = func.coalesce(FILTERS[order], 0 if order in _NUMBERS else "") if order != "id" else users.c.id
     keys = (column.desc(), users.c.id.desc()) if descending else (column, users.c.id)
-    return paged(select(*_COLUMNS).where(_APP, *clauses).order_by(*keys), "app", *names)
+    return paged(select(*_COLUMNS).where(_app(wanted), *clauses).order_by(*keys), "app", *names)
 
 
 @memoised
 def _total(wanted: Shape) -> Query:
     clauses, names = where(FILTERS, wanted, _TAGS)
-    return Query(select(func.count()).select_from(users).where(_APP, *clauses), "app", *names)
+    return Query(select(func.count()).select_from(users).where(_app(wanted), *clauses), "app", *names)
 
 
 @memoised

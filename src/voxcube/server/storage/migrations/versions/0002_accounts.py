@@ -24,13 +24,15 @@ def upgrade() -> None:
     op.create_index("user_tags_tag", "user_tags", ["app_id", "tag", "user_id"])
     op.create_index("users_name", "users", ["app_id", "name_key"])
     for name in ("phone", "facebook_id", "twitter_id", "external_user_id"):
-        _create_partial_index(f"users_{name}", ["app_id", name], f"{name} IS NOT NULL")
-    _create_partial_index("users_guests", ["created_at"], "is_guest")
-
-
-def _create_partial_index(name: str, columns: list[str], condition: str) -> None:
-    where = sa.text(condition)
-    op.create_index(name, "users", columns, sqlite_where=where, postgresql_where=where)
+        given = sa.text(f"{name} IS NOT NULL")
+        op.create_index(f"users_{name}", "users", ["app_id", name], sqlite_where=given, postgresql_where=given)
+    op.create_index(
+        "users_guests",
+        "users",
+        ["created_at"],
+        sqlite_where=sa.text("is_guest = 1"),
+        postgresql_where=sa.text("is_guest"),
+    )
 
 
 def _fill() -> None:
