@@ -109,6 +109,7 @@ V1: list[tuple[str, list[str]]] = [
     ("filter[]=" + quote("string+login+in+bob,annabel"), ["Annabel", "bob"]),
     ("filter[eq]=string full_name eq Bob 100%25", ["bob"]),
     ("filter=" + quote("string full_name ne änn b"), ["bob", "carol_x"]),
+    ("filter=number external_user_id eq 7,string login in annabel,bob", ["Annabel"]),
     ("filter[]=string phone eq %2B4915123456789", ["Annabel"]),
     ("filter[]=date created_at gt 2026-01-01T00:00:00Z&filter[]=date created_at lt 1767225630", ["annalena", "bob"]),
     ("filter[ge]=date created_at ge 1767225610&filter[le]=date created_at le 1767225620", ["annalena", "bob"]),

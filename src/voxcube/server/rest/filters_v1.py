@@ -15,6 +15,8 @@ _TYPES = ("number", "string", "date", "integer")
 _OPERATORS = {name: name for name in ("gt", "lt", "eq", "ne", "between", "in")} | {"ge": "gte", "le": "lte"}
 # A plus sign that was encoded stands for a space as well; in the value it may be that of a phone number.
 _FILTER = re.compile(r"\s*(\w+)([ +])(\w+)[ +](\w+)[ +](.*)", re.DOTALL)
+# JS joins several filters with commas; a comma that does not begin a filter belongs to a value.
+_NEXT = re.compile(rf",(?=(?:{'|'.join(_TYPES)})[ +]\w+[ +](?:{'|'.join(_OPERATORS)})[ +])")
 _ORDER = re.compile(r"\s*(\w+)[ +](\w+)[ +](\w+)\s*")
 
 
@@ -52,7 +54,7 @@ def order_v1(given: str | None, fields: Mapping[str, Kind]) -> Order | None:
 
 def _texts(given: Any) -> Iterator[str]:
     if isinstance(given, str):
-        yield given
+        yield from _NEXT.split(given)
     elif isinstance(given, dict):
         for inner in given.values():
             yield from _texts(inner)
