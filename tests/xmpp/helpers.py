@@ -65,13 +65,14 @@ def parse_stream(data: bytes, *, max_stanza: int = 65536, max_depth: int = 64, h
 class Door:
     """A server's stream with a session behind it that says yes to `secret`."""
 
-    def __init__(self, framing: Framing | None = None, *, offer_plain: bool = True) -> None:
+    def __init__(self, framing: Framing | None = None, *, offer_plain: bool = True, starttls: bool = False) -> None:
         ids = count(1)
         self.stream = ServerStream(
             framing or TcpFraming(),
             domain=DOMAIN,
             aliases=frozenset({"127.0.0.1"}),
             offer_plain=offer_plain,
+            starttls=starttls,
             new_id=lambda: f"s{next(ids)}",
         )
         self.events: list[Event] = []

@@ -8,7 +8,7 @@ from voxcube.xmpp import ns, sasl, stanza
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import Framing
 from voxcube.xmpp.parser import StreamEnd, Token
-from voxcube.xmpp.stream import Closed, Stream, StreamState, Trigger, error_condition
+from voxcube.xmpp.stream import Closed, StartTls, Stream, StreamState, Trigger, error_condition
 from voxcube.xmpp.xml import Element
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ClientStream",
     "Closed",
     "Event",
+    "StartTls",
     "StreamFailed",
     "StreamState",
 ]
@@ -59,14 +60,15 @@ class StreamFailed:
     text: str
 
 
-Event: TypeAlias = Authenticated | AuthFailed | Bound | Element | StreamFailed | Closed
+Event: TypeAlias = StartTls | Authenticated | AuthFailed | Bound | Element | StreamFailed | Closed
 
 
 class ClientStream(Stream):
     """A client's stream to `domain`, as the user with the local part `jid_local` (like `77-3`).
 
-    `password` is the user's password or a session token; `resource` None lets the server choose. `max_stanza` (bytes)
-    bounds what the server may send. The stream header waits in `data_to_send` from the start.
+    `password` is the user's password or a session token; `resource` None lets the server choose. With `starttls` the
+    connection begins in clear: the server must offer TLS, and nothing else is said before `secured`. `max_stanza`
+    (bytes) bounds what the server may send. The stream header waits in `data_to_send` from the start.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ClientStream(Stream):
         jid_local: str,
         password: str,
         resource: str | None = None,
+        starttls: bool = False,
         max_stanza: int = 1 << 20,
         max_depth: int = 80,
     ) -> None:
@@ -85,6 +88,7 @@ class ClientStream(Stream):
         self._jid_local = jid_local
         self._password = password
         self._resource = resource
+        self._starttls = starttls  # still to be done
         self._offered: Element | None = None  # the latest features
         framing.set_limits(max_stanza=max_stanza, max_depth=max_depth)
         self._send_header()
@@ -100,7 +104,7 @@ class ClientStream(Stream):
         In an open stream every top-level element is an event as it is. Never raises on bad input.
         """
         events: list[Event] = []
-        if self.state is StreamState.CLOSED:
+        if self.state in (StreamState.CLOSED, StreamState.UPGRADING):
             return events
         tokens = self.framing.receive(data)
         while tokens:
@@ -109,7 +113,7 @@ class ClientStream(Stream):
                     events += _RECEIVED[self.state](self, token)
                 else:
                     events += self._not_an_element(token)
-                if events and isinstance(events[-1], Closed):
+                if events and isinstance(events[-1], Closed | StartTls):
                     return events
             tokens = self.framing.receive(b"")
         return events
@@ -118,6 +122,12 @@ class ClientStream(Stream):
         """Try again after AuthFailed, with another password or token."""
         self._move(Trigger.CREDENTIALS)
         self.send(sasl.plain_auth(self._jid_local, password))
+
+    def secured(self) -> None:
+        """TLS is there, and the server's certificate is one you trust: the login follows by itself."""
+        super().secured()
+        self._starttls = False
+        self._send_header()
 
     def _not_an_element(self, token: Token) -> list[Event]:
         if isinstance(token, Element):
@@ -141,11 +151,24 @@ class ClientStream(Stream):
         if features.name != "stream:features":
             return self._broken("unsupported-stanza-type")
         self._offered = features
+        if self._starttls:
+            if features.find("starttls", ns.TLS) is None:
+                # Whoever is on the wire may have struck it out.
+                return self._broken("policy-violation", "The server offers no TLS on this connection")
+            self._move(Trigger.STARTTLS)
+            self.send(Element("starttls", {"xmlns": ns.TLS}))
+            return []
         offered = features.find("mechanisms", ns.SASL)
         if offered is None or "PLAIN" not in [mechanism.text.strip() for mechanism in offered.elements()]:
             return [AuthFailed("invalid-mechanism", "The server offers no PLAIN login on this connection")]
         self.authenticate(self._password)
         return []
+
+    def _on_proceed(self, answer: Element) -> list[Event]:
+        if answer.name != "proceed" or answer.xmlns != ns.TLS:
+            return self._broken("policy-violation", "The server refuses TLS")
+        self._move(Trigger.PROCEED)
+        return [StartTls()]
 
     def _on_sasl(self, answer: Element) -> list[Event]:
         if answer.xmlns != ns.SASL or answer.name not in ("success", "failure"):
@@ -199,6 +222,7 @@ class ClientStream(Stream):
 _RECEIVED: Mapping[StreamState, Callable[[ClientStream, Element], list[Event]]] = {
     StreamState.HEADER: ClientStream._on_early,
     StreamState.AUTH: ClientStream._on_features,
+    StreamState.STARTTLS: ClientStream._on_proceed,
     StreamState.AUTHENTICATING: ClientStream._on_sasl,
     StreamState.RESTART: ClientStream._on_early,
     StreamState.BIND: ClientStream._on_bind_features,

@@ -26,6 +26,9 @@ class Framing(Protocol):
     def restart(self) -> None:
         """A new stream begins on the same connection (RFC 6120 §6.4.6)."""
 
+    def begin_anew(self) -> None:
+        """Throw away what was received and is not read yet, and expect a new stream."""
+
     def flow(self) -> None:
         """No restart will follow any more."""
 
@@ -91,6 +94,9 @@ class TcpFraming:
     def restart(self) -> None:
         self._own().restart()
 
+    def begin_anew(self) -> None:
+        self._parser = StreamParser(max_stanza=self._limits[0], max_depth=self._limits[1])
+
     def flow(self) -> None:
         self._own().flow()
         self._flowing = self._pool is not None
@@ -139,6 +145,9 @@ class WebSocketFraming:
         return [element]
 
     def restart(self) -> None:
+        pass
+
+    def begin_anew(self) -> None:
         pass
 
     def flow(self) -> None:

@@ -8,10 +8,10 @@ from voxcube.xmpp import ns, sasl, sm, stanza
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import Framing
 from voxcube.xmpp.parser import StreamStart, Token
-from voxcube.xmpp.stream import Closed, Stream, StreamState, Trigger, error_condition
+from voxcube.xmpp.stream import Closed, StartTls, Stream, StreamState, Trigger, error_condition
 from voxcube.xmpp.xml import Element
 
-__all__ = ["AuthRequest", "BindRequest", "Closed", "Event", "ServerStream", "StreamState"]
+__all__ = ["AuthRequest", "BindRequest", "Closed", "Event", "ServerStream", "StartTls", "StreamState"]
 
 _MAX_FAILURES = 3  # realtime §2.3
 
@@ -36,7 +36,7 @@ class BindRequest:
     resource: str | None
 
 
-Event: TypeAlias = AuthRequest | BindRequest | Element | Closed
+Event: TypeAlias = StartTls | AuthRequest | BindRequest | Element | Closed
 
 # Top-level elements of an open stream, which become events, and the namespace each must have.
 _OPEN: Mapping[str, str] = {
@@ -57,7 +57,7 @@ class ServerStream(Stream):
     """One client's stream.
 
     `domain` is the canonical chat host, `aliases` are other hosts a client may name in `to`; `offer_plain` is whether a
-    password may travel here; `new_id` makes stream ids. Limits are in bytes and levels: `unauthenticated_limit` for all
+    password may travel here; with `starttls` TLS is all that is offered at first, and it may inside that; `new_id` makes stream ids. Limits are in bytes and levels: `unauthenticated_limit` for all
     that arrives before the login succeeds, `stanza_limit` for one top-level element after it.
     """
 
@@ -72,6 +72,7 @@ class ServerStream(Stream):
         "_offer_plain",
         "_receive",
         "_stanza_limit",
+        "_starttls",
         "_unauthenticated_left",
     )
 
@@ -82,6 +83,7 @@ class ServerStream(Stream):
         domain: str,
         aliases: frozenset[str] = frozenset(),
         offer_plain: bool,
+        starttls: bool = False,
         new_id: Callable[[], str],
         unauthenticated_limit: int = 16384,
         stanza_limit: int = 262144,
@@ -90,7 +92,8 @@ class ServerStream(Stream):
         super().__init__(framing)
         self._domain = domain
         self._aliases = aliases
-        self._offer_plain = offer_plain
+        self._offer_plain = offer_plain and not starttls
+        self._starttls = starttls
         self._new_id = new_id
         self._unauthenticated_left = unauthenticated_limit
         self._stanza_limit = stanza_limit
@@ -128,7 +131,7 @@ class ServerStream(Stream):
 
     def _receive_login(self, data: bytes) -> list[Event]:
         state = self.state
-        if state is StreamState.CLOSED:
+        if state in (StreamState.CLOSED, StreamState.UPGRADING):
             return []
         if state in (StreamState.HEADER, StreamState.AUTH, StreamState.AUTHENTICATING):
             self._unauthenticated_left -= len(data)
@@ -151,8 +154,8 @@ class ServerStream(Stream):
                     events.append(event)
                 if self.state is StreamState.CLOSED:
                     return events
-            if self.state in (StreamState.AUTHENTICATING, StreamState.BINDING):
-                break  # what is left in the framing waits for the answer
+            if self.state in (StreamState.AUTHENTICATING, StreamState.BINDING, StreamState.UPGRADING):
+                break  # what is left in the framing waits for the answer, or is thrown away with the clear text
             tokens = self._receive(b"")
         return events
 
@@ -166,11 +169,17 @@ class ServerStream(Stream):
                 break
             if self.state is StreamState.OPEN:
                 events += self.receive(data)
-            elif self.state is not StreamState.CLOSED:
+            elif self.state not in (StreamState.CLOSED, StreamState.UPGRADING):
                 events += self._parse_login(data)
         return events
 
     # What the session answers
+
+    def secured(self) -> None:
+        """TLS is there. What the client sent in clear behind its `<starttls/>` is not read."""
+        super().secured()
+        self._starttls = False
+        self._offer_plain = True
 
     def auth_success(self) -> list[Event]:
         """The password is right. Returns the events of what the client sent without waiting (usually none)."""
@@ -221,10 +230,22 @@ class ServerStream(Stream):
         if token.attrs.get("version", "1.0").split(".")[0] != "1":
             return self._broken("unsupported-version")
         self._move(Trigger.HEADER)
-        self.send(_bind_features() if self.state is StreamState.BIND else _auth_features(self._offer_plain))
+        self.send(_bind_features() if self.state is StreamState.BIND else self._auth_features())
         return None
 
+    def _auth_features(self) -> Element:
+        if self._starttls:
+            # Nothing beside it: who sees a login offered might try it in clear (RFC 6120 §5.3.1).
+            return _features(Element("starttls", {"xmlns": ns.TLS}, [Element("required")]))
+        # Nothing but SASL before authentication: `sm` here makes Flutter enable it before bind (quirks A7).
+        mechanisms = Element("mechanisms", {"xmlns": ns.SASL})
+        if self._offer_plain:
+            mechanisms.children.append(Element("mechanism", None, ["PLAIN"]))
+        return _features(mechanisms)
+
     def _on_auth(self, token: Token) -> Event | None:
+        if isinstance(token, Element) and token.name == "starttls" and token.xmlns == ns.TLS:
+            return self._on_starttls()
         if not isinstance(token, Element) or token.name not in ("auth", "abort") or token.xmlns != ns.SASL:
             return self._end(token)
         if token.name == "abort":
@@ -239,6 +260,16 @@ class ServerStream(Stream):
             return self._refuse(error.condition)
         self._move(Trigger.CREDENTIALS)
         return AuthRequest(*credentials)
+
+    def _on_starttls(self) -> Event:
+        if not self._starttls:
+            self.send(Element("failure", {"xmlns": ns.TLS}))  # RFC 6120 §5.4.2.2: and the connection ends
+            self.close()
+            return Closed()
+        self._move(Trigger.STARTTLS)
+        self.send(Element("proceed", {"xmlns": ns.TLS}))
+        self._move(Trigger.PROCEED)
+        return StartTls()
 
     def _on_bind(self, token: Token) -> Event | None:
         if not isinstance(token, Element):
@@ -300,14 +331,6 @@ _LOGIN: Mapping[StreamState, Callable[[ServerStream, Token], Event | None]] = {
 
 def _features(*children: Element) -> Element:
     return Element("stream:features", {"xmlns:stream": ns.STREAMS}, children)
-
-
-def _auth_features(offer_plain: bool) -> Element:
-    # Nothing but SASL before authentication: `sm` here makes Flutter enable it before bind (quirks A7).
-    mechanisms = Element("mechanisms", {"xmlns": ns.SASL})
-    if offer_plain:
-        mechanisms.children.append(Element("mechanism", None, ["PLAIN"]))
-    return _features(mechanisms)
 
 
 def _bind_features() -> Element:

@@ -13,11 +13,15 @@ A connection lives through these states. Both sides use the same names; an arrow
                         └────────failure───────────┘                                  request │ │ refused
                                                                                               ▼ │
                         OPEN ◀──────────────────────bound────────────────────────────────── BINDING
+    AUTH ──starttls──▶ STARTTLS ──proceed──▶ UPGRADING ──secured──▶ HEADER
     any state ──end──▶ CLOSED
 
 * HEADER: nothing said yet. The server waits for the client's header, the client for the server's.
-* AUTH: the features of the first stream are known; only SASL may follow (RFC 6120 §6.3). STARTTLS has its place here as
-  a further trigger that leads back to HEADER (RFC 6120 §5.4.3.3).
+* AUTH: the features of the stream are known; only SASL may follow (RFC 6120 §6.3), or STARTTLS where it is offered.
+* STARTTLS: the client waits for `<proceed/>`; the server passes through.
+* UPGRADING: the last byte in clear is written and read; the owner of the socket negotiates TLS, then says `secured`.
+  What was received behind that byte in clear is thrown away: whoever is on the wire could have put it there, to have it
+  read as if it came from inside TLS. Then everything begins anew, the features as well (RFC 6120 §5.4.3.3).
 * AUTHENTICATING: the one side checks the password, the other waits. What the server receives now is kept for later.
 * RESTART: authenticated; both sides begin a new stream on the same connection (RFC 6120 §6.4.6).
 * BIND, BINDING: the resource is asked for and bound (RFC 6120 §7).
@@ -38,12 +42,14 @@ from voxcube.xmpp.errors import LocalProtocolError
 from voxcube.xmpp.framing import Framing
 from voxcube.xmpp.xml import Element, serialize
 
-__all__ = ["TRANSITIONS", "Closed", "Stream", "StreamState", "Trigger", "error_condition", "stream_error"]
+__all__ = ["TRANSITIONS", "Closed", "StartTls", "Stream", "StreamState", "Trigger", "error_condition", "stream_error"]
 
 
 class StreamState(Enum):
     HEADER = auto()
     AUTH = auto()
+    STARTTLS = auto()
+    UPGRADING = auto()
     AUTHENTICATING = auto()
     RESTART = auto()
     BIND = auto()
@@ -54,6 +60,9 @@ class StreamState(Enum):
 
 class Trigger(Enum):
     HEADER = auto()
+    STARTTLS = auto()
+    PROCEED = auto()
+    SECURED = auto()
     CREDENTIALS = auto()
     SUCCESS = auto()
     FAILURE = auto()
@@ -65,7 +74,13 @@ class Trigger(Enum):
 
 TRANSITIONS: Mapping[StreamState, Mapping[Trigger, StreamState]] = {
     StreamState.HEADER: {Trigger.HEADER: StreamState.AUTH, Trigger.END: StreamState.CLOSED},
-    StreamState.AUTH: {Trigger.CREDENTIALS: StreamState.AUTHENTICATING, Trigger.END: StreamState.CLOSED},
+    StreamState.AUTH: {
+        Trigger.CREDENTIALS: StreamState.AUTHENTICATING,
+        Trigger.STARTTLS: StreamState.STARTTLS,
+        Trigger.END: StreamState.CLOSED,
+    },
+    StreamState.STARTTLS: {Trigger.PROCEED: StreamState.UPGRADING, Trigger.END: StreamState.CLOSED},
+    StreamState.UPGRADING: {Trigger.SECURED: StreamState.HEADER, Trigger.END: StreamState.CLOSED},
     StreamState.AUTHENTICATING: {
         Trigger.SUCCESS: StreamState.RESTART,
         Trigger.FAILURE: StreamState.AUTH,
@@ -81,6 +96,11 @@ TRANSITIONS: Mapping[StreamState, Mapping[Trigger, StreamState]] = {
     StreamState.OPEN: {Trigger.END: StreamState.CLOSED},
     StreamState.CLOSED: {},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Write what `data_to_send` has, negotiate TLS on the connection, then call `secured`. Nothing is read in clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,12 @@ class Stream:
 
     def _send_header(self) -> None:
         raise NotImplementedError
+
+    def secured(self) -> None:
+        """TLS is there: begin anew inside it (RFC 6120 §5.4.3.3). The client's header waits in `data_to_send`."""
+        self._move(Trigger.SECURED)
+        self.framing.begin_anew()
+        self._header_sent = False
 
     def _move(self, trigger: Trigger) -> None:
         try:
