@@ -74,19 +74,33 @@ async def test_a_deleted_user_is_disconnected(node: Node) -> None:
     group = await node.dialog(alice, bob)
     peers = [await node.login(alice), await node.login(alice, door="ws", presence=False)]
     other = await node.login(bob)
+
+    async def write() -> str:
+        message_id = node.message_id()
+        head = f'<message xmlns="jabber:client" type="chat" id="{message_id}" to="{alice.jid}"><body>hello</body>'
+        extra = '<extraParams xmlns="jabber:client"><save_to_history>1</save_to_history></extraParams>'
+        other.send(f"{head}{extra}</message>")
+        return message_id
+
+    first = await write()
+    await peers[0].wait("message", id=first)
     async with await node.rest_login(alice) as client:
         peers.append(await by_token(node, alice, client.headers["CB-Token"]))
         assert (await client.delete(f"/users/{alice.id}")).status_code == 200
     for peer in peers:
         await peer.end("not-authorized")
-    await other.ping()
+    refused = await other.wait("message", id=await write(), type="error")
+    error = refused.find("error")
+    assert error is not None
+    assert error.find("item-not-found") is not None
     again = await node.connect()
     await again.open()
     again.auth(alice.name, PASSWORD)
     await again.wait("failure")
     async with await node.rest_login(bob) as client:
-        dialog = (await client.get("/chat/Dialog")).json()["items"][0]
-        assert (dialog["_id"], dialog["user_id"], dialog["occupants_ids"]) == (group, bob.id, [bob.id])
+        dialogs = {dialog["type"]: dialog for dialog in (await client.get("/chat/Dialog")).json()["items"]}
+    assert (dialogs[2]["_id"], dialogs[2]["user_id"], dialogs[2]["occupants_ids"]) == (group, bob.id, [bob.id])
+    assert [message["_id"] for message in await node.history(bob, dialogs[3]["_id"])] == [first]
 
 
 async def test_a_guest_chats_with_the_token(node: Node) -> None:

@@ -33,6 +33,16 @@ _PLACES = Query(
     ),
     *("app", "user"),
 )
+_PARTNERS = Query(
+    select(dialogs.c.pair)
+    .join(members, members.c.dialog_id == dialogs.c.id)
+    .where(
+        members.c.app_id == bindparam("app"),
+        members.c.user_id == bindparam("user"),
+        members.c.type == int(DialogType.PRIVATE),
+    ),
+    *("app", "user"),
+)
 _LOCK = bulk_select(dialogs, ["id"], "id", "type", "owner_id", lock=True)
 _LEAVE = Query(
     update(members)
@@ -103,6 +113,12 @@ async def leave_dialogs(tx: Tx, app_id: int, user_id: int, now_ms: int) -> list[
             await tx.execute(_NO_ADMIN, dialog_id, heir[0])  # an owner is not among the admins (rest §5)
     await tx.execute(_CHANGED, places, now_ms)
     return places
+
+
+async def pairs_of(tx: Tx, app_id: int, user_id: int) -> list[tuple[int, int]]:
+    """Whose private dialogs the user has: (lower id, higher id)."""
+    pairs = [row[0].split(":") for row in await tx.fetch(_PARTNERS, app_id, user_id)]
+    return [(int(low), int(high)) for low, high in pairs]
 
 
 async def forget_user(tx: Tx, user_id: int) -> None:

@@ -9,11 +9,12 @@ from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage.cache import Cache, Key
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.leaving import forget_user, leave_dialogs
+from voxcube.server.storage.leaving import forget_user, leave_dialogs, pairs_of
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
 GUEST_SECONDS = 24 * 3600  # how long a guest lives
+KEYS_AT_ONCE = 1000  # told to other nodes in one word
 GUESTS_AT_ONCE = 200  # removed in one run of the job
 
 
@@ -31,7 +32,9 @@ class Removal:
 
     async def remove(self, app_id: int, user_id: int) -> None:
         """Removes an account; its chat sessions end on all nodes. Raises NotFound."""
-        self._cache.forget(*await self._remove(app_id, user_id))
+        keys = await self._remove(app_id, user_id)
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            self._cache.forget(*keys[start : start + KEYS_AT_ONCE])
 
     async def remove_own(self, app_id: int, caller: int, user_id: int) -> None:
         """Removes the caller's account. Raises Forbidden for anybody else's."""
@@ -58,6 +61,12 @@ class Removal:
                 raise NotFound("User does not exist")
             await self._tokens.delete_all(tx, app_id=app_id, user_id=user_id)
             await forget_user(tx, user_id)
-            return [("user", app_id, user_id), ("gone", user_id), *(("dialog", dialog_id) for dialog_id in left)]
+            # Without the pairs a next message to the user finds that there is no such user.
+            pairs = await pairs_of(tx, app_id, user_id)
+            return [
+                *(("user", app_id, user_id), ("gone", user_id)),
+                *(("dialog", dialog_id) for dialog_id in left),
+                *(("pair", app_id, low, high) for low, high in pairs),
+            ]
 
         return await self._transactions.run(run)
