@@ -10,7 +10,7 @@ import uvloop
 from voxcube.bench.figures import Figures
 from voxcube.bench.options import OptionError
 from voxcube.bench.seed import seed
-from voxcube.bench.suite import Requests, Row, Suite, Table
+from voxcube.bench.suite import Requests, Row, Suite, Table, fdatasync
 from voxcube.bench.throwaway import Process, Server, StartError
 
 
@@ -30,6 +30,12 @@ def test_the_table() -> None:
     found = json.loads(table.json())
     assert found["rows"] == [{"name": "1-1, stored", "value": 45.0, "unit": "µs", "budget": 90, "ratio": 0.5}]
     assert found["runs"] == {"chat": {"lost": 3, "errors": 0, "others_cores": 0.5}}
+
+
+def test_the_disk(tmp_path: Path) -> None:
+    found = fdatasync(tmp_path, writes=3)
+    assert 0 < found["p50"] <= found["p99"] <= found["max"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_part() -> None:

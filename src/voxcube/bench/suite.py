@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from voxcube.bench import load
-from voxcube.bench.figures import Figures
+from voxcube.bench.figures import Figures, Latencies
 from voxcube.bench.options import OptionError, Options
 from voxcube.bench.processes import machine, usage
 from voxcube.bench.seed import PASSWORD, Seed, seed
@@ -95,6 +95,21 @@ def _disturbed(run: Figures) -> bool:
     return "others_cores" in run and run.number("others_cores") > QUIET_CORES
 
 
+def fdatasync(directory: Path, *, writes: int = 200) -> dict[str, float]:
+    """How long the disk takes to keep 8 KiB for good, in milliseconds; one write after the other, 100 a second."""
+    latencies = Latencies()
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for _ in range(writes):
+            file.write(bytes(8192))
+            file.flush()
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken = time.perf_counter() - begun
+            latencies.add(taken)
+            time.sleep(max(0.0, 0.01 - taken))
+    return latencies.summary()
+
+
 class Suite:
     """Runs the parts; `quick` makes them short. `postgres` names an empty database to use."""
 
@@ -144,6 +159,10 @@ class Suite:
             run = self._load("group_sqlite", "group", server, there, pids, **traffic)
             name = f"group of {GROUP}, stored on SQLite, server CPU per delivery"
             self._row(name, run, "server_cpu_us_per_delivery", "µs", 5)
+            self._tell("waiting for the disk")
+            disk = fdatasync(data)
+            shown = ", ".join(f"{name} {disk[name]:.1f} ms" for name in ("p50", "p99"))
+            self._table.machine["fdatasync"] = f"({shown})"  # no acknowledgement can come sooner
             run = self._load("rate_sqlite", "chat", server, there, pids, count=CHATTERS, rate=100.0, sm=True)
             self._row("100 messages/s, p99 of acknowledgement", run, "ack_latency_p99_ms", "ms", 5)
             self._row("100 messages/s, p99 of delivery", run, "latency_p99_ms", "ms", 5)
