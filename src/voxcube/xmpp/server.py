@@ -57,9 +57,9 @@ class ServerStream(Stream):
     """One client's stream.
 
     `domain` is the canonical chat host, `aliases` are other hosts a client may name in `to`; `offer_plain` is whether a
-    password may travel here; with `starttls` TLS is all that is offered at first, and it may inside that; `new_id` makes
-    stream ids. Limits are in bytes and levels: `unauthenticated_limit` for all that arrives before the login succeeds,
-    `stanza_limit` for one top-level element after it.
+    password may travel here; with `starttls` it may inside TLS only, which is all that is offered at first. `new_id`
+    makes stream ids. Limits are in bytes and levels: `unauthenticated_limit` for all that arrives before the login
+    succeeds, `stanza_limit` for one top-level element after it.
     """
 
     __slots__ = (
