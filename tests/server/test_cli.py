@@ -107,6 +107,14 @@ def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
     assert "nosuch.invalid" in refused(run("serve", "--data", str(tmp_path), "--host", "nosuch.invalid"), 2)
 
 
+def test_config_check_does_not_show_the_password_of_the_database(tmp_path: Path) -> None:
+    done = run(
+        "config", "check", "--data", str(tmp_path), VOXCUBE_DATABASE="postgresql://vox:s3cret@db.example.org/chat"
+    )
+    assert "database=postgresql://vox:…@db.example.org/chat\n" in done.stdout
+    assert "s3cret" not in done.stdout
+
+
 def test_config_check_shows_what_is_in_force(tmp_path: Path) -> None:
     (tmp_path / "voxcube.toml").write_text("http_port = 9090\nunlimited = true\n")
     done = run("config", "check", "--config", str(tmp_path / "voxcube.toml"), VOXCUBE_DOMAIN="chat.example.org")

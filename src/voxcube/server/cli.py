@@ -8,6 +8,7 @@ import asyncio
 import errno
 import gc
 import json
+import re
 import signal
 import socket
 import sys
@@ -201,7 +202,10 @@ def config_check(config: Config) -> None:
     """Read the configuration as `serve` would, and print the options in force."""
     for name in config.__slots__:
         value = getattr(config, name)
-        print(f"{name}={'' if value is None else _spell(value)}")
+        shown = "" if value is None else _spell(value)
+        if name == "database":
+            shown = re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:…@", shown)  # passwords never reach a terminal or a log
+        print(f"{name}={shown}")
 
 
 def main() -> None:
@@ -232,7 +236,7 @@ def _fail(text: str, status: int) -> NoReturn:
 def _run(main: Callable[[], Coroutine[Any, Any, T]], config: Config) -> T:
     log.configure(config.log_level, config.log_format)
     try:
-        config.data.mkdir(parents=True, exist_ok=True)
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # everybody's messages are in there
     except OSError as error:
         raise ConfigError(f"cannot use the data directory {config.data}: {error.strerror}") from None
     return uvloop.run(main())

@@ -26,6 +26,7 @@ T = TypeVar("T")
 LANES = 4
 READERS = 8
 CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 60.0  # a network that swallows packets is an outage too
 
 _LOST = (
     OSError,
@@ -121,7 +122,9 @@ class PostgresDatabase(Database):
         """Raises Unreachable when there is no server at `url` (postgresql://user:password@host:port/name)."""
         self = cls(url)
         try:
-            self._pool = await asyncpg.create_pool(url, min_size=1, max_size=READERS, timeout=CONNECT_SECONDS)
+            self._pool = await asyncpg.create_pool(
+                url, min_size=1, max_size=READERS, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS
+            )
         except (*_LOST, asyncpg.PostgresError) as error:
             raise translated(error) from None
         return self
@@ -144,7 +147,10 @@ class PostgresDatabase(Database):
             connection = self._lanes[lane]
             if connection is None or connection.is_closed():
                 connection = self._lanes[lane] = await asyncpg.connect(
-                    self._url, timeout=CONNECT_SECONDS, server_settings={"synchronous_commit": "on"}
+                    self._url,
+                    timeout=CONNECT_SECONDS,
+                    command_timeout=STATEMENT_SECONDS,
+                    server_settings={"synchronous_commit": "on"},
                 )
             await connection.execute("BEGIN")
             try:

@@ -102,6 +102,7 @@ class FactSource(Protocol):
     async def dialog(self, app_id: int, dialog_id: str) -> Any: ...
     async def pair(self, app_id: int, a: int, b: int) -> str | None: ...
     async def user(self, app_id: int, user_id: int) -> bool: ...
+    def forget(self, *keys: tuple[Any, ...]) -> None: ...
 
 
 class MessageService:
@@ -181,6 +182,8 @@ class MessageService:
         draft.pending[draft.dialog_id] = draft
 
         def stored(seq: int, fresh: bool, error: Exception | None) -> None:
+            if facts.hidden and error is None:
+                self._facts.forget(("dialog", facts.id))
             self._stored(draft, seq, fresh, error)
 
         self._store.put(draft, show_again=facts.hidden, done=stored)
