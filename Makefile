@@ -1,6 +1,8 @@
 # Short verbs, the same on a developer's machine and in CI. Everything is installed inside this checkout.
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes side by side. Much of the time a test waits, so one more than two cores do no harm.
+WORKERS ?= 3
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ demo: install  ## the server with a demo application and users, and what to conn
 	@$(BIN)/voxcube demo
 
 test: install  ## every test that can run here; says what was skipped and why
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: install  ## the performance table, on throw-away servers (ARGS=--quick: shorter)
 	@$(BIN)/voxcube bench suite $(ARGS)
