@@ -51,11 +51,9 @@ _DELETE_EXPIRED = Query(delete(tokens).where(tokens.c.expires_at <= bindparam("n
 _LIVE = (in_list(tokens.c.token_hash, "hashes"), tokens.c.expires_at > bindparam("now"))
 _EXTEND_LIVE = Query(
     update(tokens)
-    .where(*_LIVE, tokens.c.expires_at < bindparam("until"), not_(tokens.c.fixed))
+    .where(*_LIVE, tokens.c.expires_at < bindparam("before"), not_(tokens.c.fixed))
     .values(expires_at=bindparam("until"), updated_at=bindparam("now")),
-    "hashes",
-    "now",
-    "until",
+    *("hashes", "now", "before", "until"),
 )
 _WHICH_LIVE = Query(select(*_ENDED).where(*_LIVE), "hashes", "now")
 
@@ -108,9 +106,12 @@ class TokenStore:
         """Ends every session of a user."""
         return _ended(await tx.fetch(_DELETE_ALL, app_id, user_id))
 
-    async def extend_all(self, tx: Tx, hashes: Sequence[str], *, until: int, now: int) -> None:
-        """Moves the ends of those of the sessions that live and are not fixed, by the hashes of their tokens."""
-        await tx.execute(_EXTEND_LIVE, list(hashes), now, until)
+    async def extend_all(self, tx: Tx, hashes: Sequence[str], *, before: int, until: int, now: int) -> None:
+        """Moves the ends of sessions to ``until``, by the hashes of their tokens.
+
+        Left out are those that are over, are fixed, or end at ``before`` or later.
+        """
+        await tx.execute(_EXTEND_LIVE, list(hashes), now, before, until)
 
     async def live(self, tx: Tx, hashes: Sequence[str], now: int) -> set[Ended]:
         """Those of the sessions that live: user and hash."""

@@ -6,7 +6,7 @@ import msgspec
 
 from voxcube.server.core.errors import Invalid, SessionRequired
 from voxcube.server.features.sessions.service import Credentials, Guest, Opened, SessionService
-from voxcube.server.rest.bodies import UserBody, iso, user_body
+from voxcube.server.rest.bodies import UserAnswer, UserBody, iso, user_body
 from voxcube.server.rest.route import Call, Caller, Nothing, Route
 
 #: The ways of login that the protocol knows and that no application can switch on yet (rest §3.2).
@@ -52,10 +52,6 @@ class SessionBody(msgspec.Struct):
 
 class SessionAnswer(msgspec.Struct):
     session: SessionBody
-
-
-class UserAnswer(msgspec.Struct):
-    user: UserBody
 
 
 def routes(service: SessionService) -> list[Route]:
@@ -119,13 +115,41 @@ def routes(service: SessionService) -> list[Route]:
             request=CreateSession,
             response=SessionAnswer,
             status=201,
+            summary="A session: of an application, or of the user named",
         ),
-        Route(method="GET", path="/session", handler=show, caller=app, response=SessionAnswer),
-        Route(method="DELETE", path="/session", handler=end, caller=app),
-        Route(method="DELETE", path="/session/list", handler=end_others, caller=app),
-        Route(method="DELETE", path="/session/{id:int}", handler=end_one, caller=app),
-        Route(method="POST", path="/login", handler=login, caller=app, request=Login, response=UserAnswer, status=202),
-        Route(method="DELETE", path="/login", handler=logout, caller=app),
+        Route(method="GET", path="/session", handler=show, caller=app, response=SessionAnswer, summary="This session"),
+        Route(method="DELETE", path="/session", handler=end, caller=app, summary="End this session"),
+        Route(
+            method="DELETE",
+            path="/session/list",
+            handler=end_others,
+            caller=app,
+            summary="End all other sessions of this user",
+        ),
+        Route(
+            method="DELETE",
+            path="/session/{id:int}",
+            handler=end_one,
+            caller=app,
+            summary="End one session of this user",
+        ),
+        Route(
+            method="POST",
+            path="/login",
+            handler=login,
+            caller=app,
+            request=Login,
+            response=UserAnswer,
+            status=202,
+            summary="Make this a session of the user named",
+        ),
+        Route(
+            method="DELETE",
+            path="/login",
+            handler=logout,
+            caller=app,
+            summary="Make this a session of the application alone",
+        ),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,7 +218,7 @@ class SessionService:
         right = await self._passwords.verify(None if user is None else user.password_hash, password)
         return Admission() if right else None
 
-    async def keep_alive(self, logins: Iterable[LogIn]) -> set[LogIn]:
+    async def keep_alive(self, logins: Collection[LogIn]) -> set[LogIn]:
         """Extends the tokens that ``logins`` got into the chat with, as while they stay connected (realtime §2.3).
 
         Returns those that may stay no longer: their token has ended, or there is no such user any more.
@@ -244,7 +244,8 @@ class SessionService:
         now = self._clock.now()
 
         async def keep(tx: Tx) -> set[Ended]:
-            await self._tokens.extend_all(tx, hashes, until=now + self._lifetime, now=now)
+            until = now + self._lifetime
+            await self._tokens.extend_all(tx, hashes, before=until - EXTEND_AFTER, until=until, now=now)
             return await self._tokens.live(tx, hashes, now)
 
         return await self._transactions.run(keep)

@@ -13,7 +13,7 @@ from voxcube.server.c2s.session import Session
 from voxcube.server.features.sessions.service import LogIn, SessionService
 
 LOOK_SECONDS = 30.0  # between two looks at new logins
-KEEP_LOOKS = 60  # looks between two of all logins: tokens are extended so much more often than they would end
+KEEP_LOOKS = 60  # each look is also at one in so many users: tokens are extended long before they would end
 
 
 class LogIns:
@@ -23,7 +23,8 @@ class LogIns:
         self._service = service
         self._sessions: dict[int, list[Session]] = {}
         self._new: set[LogIn] = set()
-        self._looks = 0
+        self._turn = 0
+        self._doubtful = False
 
     def came(self, session: Session) -> None:
         """The session has authenticated."""
@@ -48,21 +49,23 @@ class LogIns:
 
     def doubt(self) -> None:
         """Words of other nodes may have been missed: the next look is at all sessions."""
-        self._looks = 0
+        self._doubtful = True
 
     async def look(self) -> None:
         """Extends tokens and ends what may not stay; called every LOOK_SECONDS."""
-        if self._looks == 0:
-            logins = {_login(session) for sessions in self._sessions.values() for session in sessions}
-        else:
-            logins = self._new
+        self._turn = (self._turn + 1) % KEEP_LOOKS
+        logins = self._new | {
+            _login(session)
+            for user_id, sessions in self._sessions.items()
+            if self._doubtful or user_id % KEEP_LOOKS == self._turn
+            for session in sessions
+        }
         self._new = set()
-        turn, self._looks = self._looks, KEEP_LOOKS if self._looks == 0 else self._looks - 1
+        self._doubtful = False
         try:
             ended = await self._service.keep_alive(logins) if logins else set()
         except Exception:
-            self._new |= logins
-            self._looks = min(turn, self._looks)
+            self._new |= logins  # at the next look
             raise
         for login in ended:
             self._end(session for session in self._sessions.get(login[1], ()) if _login(session) == login)
