@@ -9,8 +9,9 @@ import pytest
 import voxcube.client
 from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
-from voxcube.client.client import Client, tls_context
+from voxcube.client.client import Client
 from voxcube.client.dialogs import Dialogs
+from voxcube.client.endpoint import tls_context
 from voxcube.client.ids import new_message_id
 from voxcube.client.messages import Messages
 from voxcube.client.users import Users

@@ -17,6 +17,7 @@ from voxcube.client import (
     StanzaError,
 )
 from voxcube.client.sends import Sends
+from voxcube.client.sockets import StreamWire
 from voxcube.xmpp import ns, stanza
 from voxcube.xmpp.payloads import extra_params
 from voxcube.xmpp.xml import Element
@@ -225,8 +226,9 @@ class TestMany:
             sendings = [asyncio.create_task(cube.chat.send(PRIVATE, body)) for _ in range(300)]
             await asyncio.sleep(0.05)
             link = cube.chat._life.connection
-            assert link._transport is not None
-            assert link._transport.get_write_buffer_size() < 5 * len(body)
+            assert isinstance(link._wire, StreamWire)
+            assert link._wire._transport is not None
+            assert link._wire._transport.get_write_buffer_size() < 5 * len(body)
             session.transport.resume_reading()
             assert len(await asyncio.gather(*sendings)) == 300
 

@@ -3,7 +3,8 @@
 Start at ``Client``; everything an application needs is exported here.
 """
 
-from voxcube.client.client import Client, tls_context
+from voxcube.client.client import Client
+from voxcube.client.endpoint import tls_context
 from voxcube.client.errors import (
     ApiError,
     AuthenticationFailed,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from voxcube.client import wire
-from voxcube.client.connection import Endpoint
+from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import ChatError, NotConnected
 from voxcube.client.events import ConnectionState, Event
 from voxcube.client.ids import is_message_id, new_message_id

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from types import TracebackType
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 import httpx
 
 from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
-from voxcube.client.connection import Endpoint
 from voxcube.client.dialogs import Dialogs
+from voxcube.client.endpoint import Transport, chat_endpoint, check_api_url, tls_context
 from voxcube.client.http import Http, SessionRestorer
 from voxcube.client.messages import Messages
 from voxcube.client.models import Session
+from voxcube.client.sockets import require_websocket
 from voxcube.client.users import Users
-
-DEFAULT_PORTS = {"tls": 5223, "tcp": 5222}
 
 
 class Client:
@@ -36,9 +33,13 @@ class Client:
         chat_host: the domain of the chat, which is part of every address and named by the server's certificate.
         auth_secret: signs session requests, if the application has a secret.
         chat_address: the host to connect to, when it is not ``chat_host``.
-        chat_port: by default 5223 for ``tls``, 5222 for ``tcp``.
-        transport: ``"tls"`` is TLS from the first byte (XEP-0368); ``"tcp"`` is unencrypted, for tests on this
-            machine.
+        chat_port: by default 5223 for ``tls``, 5222 for ``tcp``, 5291 for ``ws``.
+        chat_url: the address of the WebSocket with ``transport="ws"``, in place of ``chat_address`` and
+            ``chat_port``, e.g. ``wss://example.org/chat``; ``ws://`` only on this machine, unless
+            ``allow_plaintext``. The certificate is then checked for the name in this address.
+        transport: ``"tls"`` is TLS from the first byte (XEP-0368); ``"ws"`` is a secure WebSocket (RFC 7395),
+            which gets through where only web traffic is let through, and needs the extra ``voxcube[ws]``; ``"tcp"``
+            is unencrypted, for tests on this machine.
         tls: an own TLS context, for the chat and for the REST API.
         ca_file: a file with certificates to trust beside those of the system, e.g. a server's self-signed one.
         allow_plaintext: lets passwords travel unencrypted to other machines.
@@ -53,6 +54,7 @@ class Client:
 
     Raises:
         ValueError: an address that would send passwords unencrypted, or arguments that contradict each other.
+        ImportError: ``transport="ws"`` without the extra ``voxcube[ws]``.
 
     Example:
         >>> async with Client(app_id=3, auth_key="key", api_url="https://api.example.org",
@@ -72,7 +74,8 @@ class Client:
         auth_secret: str | None = None,
         chat_address: str | None = None,
         chat_port: int | None = None,
-        transport: Literal["tls", "tcp"] = "tls",
+        chat_url: str | None = None,
+        transport: Transport = "tls",
         tls: ssl.SSLContext | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         allow_plaintext: bool = False,
@@ -83,16 +86,22 @@ class Client:
         chat_timeout: float = 60.0,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if transport not in DEFAULT_PORTS:
-            raise ValueError(f"transport is {' or '.join(map(repr, DEFAULT_PORTS))}, not {transport!r}")
         if tls is not None and ca_file is not None:
             raise ValueError("give either tls or ca_file")
-        address = chat_address or chat_host
-        if not allow_plaintext:
-            _refuse_plaintext(api_url, address, transport)
-        # httpx sets the application protocol of the context it is given, so that the chat gets one of its own.
-        chat_tls = (tls or tls_context(ca_file, ["xmpp-client"])) if transport == "tls" else None
-        endpoint = Endpoint(address, chat_port or DEFAULT_PORTS[transport], chat_host, chat_tls, timeout)
+        check_api_url(api_url, allow_plaintext=allow_plaintext)
+        endpoint = chat_endpoint(
+            chat_host,
+            transport,
+            address=chat_address,
+            port=chat_port,
+            url=chat_url,
+            tls=tls,
+            ca_file=ca_file,
+            allow_plaintext=allow_plaintext,
+            timeout=timeout,
+        )
+        if transport == "ws":
+            require_websocket()
         self._http = Http(
             api_url,
             auth_key,
@@ -134,40 +143,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def tls_context(ca_file: str | os.PathLike[str] | None = None, alpn: list[str] | None = None) -> ssl.SSLContext:
-    """A verifying TLS context that trusts the system's authorities and the certificates in ``ca_file``.
-
-    Raises:
-        ValueError: the file cannot be read or holds no certificate.
-
-    Example:
-        >>> context = tls_context("server.crt")
-    """
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise ValueError(f"no certificates in {os.fspath(ca_file)}: {error}") from error
-    if alpn:
-        context.set_alpn_protocols(alpn)
-    return context
-
-
-def _refuse_plaintext(api_url: str, chat_address: str, transport: str) -> None:
-    url = urlsplit(api_url)
-    if url.scheme not in ("https", "http") or not url.hostname:
-        raise ValueError(f"api_url must begin with https://, not {api_url!r}")
-    if url.scheme == "http" and not _is_loopback(url.hostname):
-        raise ValueError("api_url must begin with https:// (or pass allow_plaintext=True)")
-    if transport == "tcp" and not _is_loopback(chat_address):
-        raise ValueError('transport="tcp" is unencrypted and only for this machine (or pass allow_plaintext=True)')
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from voxcube.client import wire
+from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, TransportError
+from voxcube.client.sockets import Wire, dial
 from voxcube.xmpp import ns, sm, stanza
 from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, StreamFailed
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.framing import TcpFraming
+from voxcube.xmpp.framing import Framing, TcpFraming, WebSocketFraming
 from voxcube.xmpp.jid import Jid
 from voxcube.xmpp.xml import Element, serialize
 
@@ -31,21 +31,7 @@ GATHER = 65536
 _STANZAS = frozenset(("message", "presence", "iq"))
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to connect: ``address`` and ``port`` are dialled, ``domain`` is the chat's name and the certificate's.
-
-    ``tls`` None means unencrypted; ``timeout`` is in seconds.
-    """
-
-    address: str
-    port: int
-    domain: str
-    tls: ssl.SSLContext | None
-    timeout: float
-
-
-class Connection(asyncio.Protocol):
+class Connection:
     """Made by ``open``, which returns it when a resource is bound.
 
     What is written in one turn of the event loop goes out in one piece, followed by one request for acknowledgement if
@@ -70,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._on_confirmed = on_confirmed
         self._on_lost = on_lost
         self.jid: Jid | None = None
-        self._transport: asyncio.Transport | None = None
+        self._wire: Wire | None = None
         self._bound: asyncio.Future[Jid] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._over = False
@@ -110,7 +96,8 @@ class Connection(asyncio.Protocol):
 
         Raises AuthenticationFailed and TransportError.
         """
-        stream = ClientStream(TcpFraming(), endpoint.domain, jid_local=local, password=password, resource=resource)
+        framing: Framing = WebSocketFraming() if endpoint.transport == "ws" else TcpFraming()
+        stream = ClientStream(framing, endpoint.domain, jid_local=local, password=password, resource=resource)
         connection = cls(
             stream,
             stream_management=stream_management,
@@ -120,18 +107,8 @@ class Connection(asyncio.Protocol):
             on_lost=on_lost,
         )
         try:
-            await connection._loop.create_connection(
-                lambda: connection,
-                endpoint.address,
-                endpoint.port,
-                ssl=endpoint.tls,
-                server_hostname=endpoint.domain if endpoint.tls else None,
-            )
+            await dial(endpoint, connection)
             await connection._bound
-        except (OSError, UnicodeError) as error:  # the latter for a host name that is none
-            connection.abort()
-            reason = f"cannot connect to {endpoint.address}:{endpoint.port}: {error}"
-            raise TransportError(reason) from error
         except AuthenticationFailed:
             await connection.close()  # the server leaves it open for another try
             raise
@@ -207,16 +184,16 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def _flush(self) -> None:
-        if self._over or self._transport is None:
+        if self._over or self._wire is None:
             return
         if self._ask:
             self._ask = False
             self._out.append(serialize(sm.request()))
-        data = self._stream.data_to_send() + b"".join(self._out)
-        self._out.clear()
+        payloads = self._stream.payloads_to_send() + self._out
+        self._out = []
         self._out_size = 0
-        if data:
-            self._transport.write(data)
+        if payloads:
+            self._wire.write(payloads)
 
     # Ending
 
@@ -227,16 +204,16 @@ class Connection(asyncio.Protocol):
             self._stream.close()
             self._flush()
         self._finish(NotConnected("the connection was closed"))
-        if self._transport is not None:
+        if self._wire is not None:
             await asyncio.wait([self._gone], timeout=GOODBYE)
-            self._transport.abort()
+            self._wire.abort()
             await asyncio.wait([self._gone], timeout=GOODBYE)
 
     def abort(self) -> None:
         """Drops the socket at once."""
         self._finish(NotConnected("the connection was dropped"))
-        if self._transport is not None:
-            self._transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
 
     def _lose(self, error: Exception) -> None:
         """The connection ended by itself."""
@@ -244,8 +221,8 @@ class Connection(asyncio.Protocol):
             return
         was_bound = self._bound.done()
         self._finish(error)
-        if self._transport is not None:
-            self._transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
         if was_bound:
             self._on_lost(error)
 
@@ -264,13 +241,12 @@ class Connection(asyncio.Protocol):
                 answer.exception()
         self.resume_writing()
 
-    # What asyncio calls
+    # What the socket tells
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+    def connected(self, wire: Wire) -> None:
+        self._wire = wire
         if self._over:
-            transport.abort()
+            wire.abort()
         else:
             self._flush()
 

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voxcube.client.connection import Connection, Endpoint
+from voxcube.client.connection import Connection
+from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, StanzaError, TransportError
 from voxcube.client.events import ConnectionState, ConnectionStateChange
 from voxcube.client.streams import Feed

@@ -1,0 +1,155 @@
+"""One story over every way of our SDK into the chat: TLS, secure WebSocket, and both in clear."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from tests.support.node import PASSWORD, Node, running
+from voxcube.client import (
+    AuthenticationFailed,
+    Client,
+    ConnectionState,
+    DeliveryStatus,
+    EventStream,
+    Message,
+    MessageState,
+    TransportError,
+)
+
+HELLO = "Lunch? 🍕 <b>&amp;</b> ünïcode"
+WAYS = ("tls", "wss", "ws", "tcp")
+
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture"),
+]
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the server runs on; the SDK's own tests run on asyncio's."""
+    return uvloop.EventLoopPolicy()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+    async with running(tmp_path_factory.mktemp("transports") / "node", "ann", "bob") as found:
+        yield found
+
+
+def options(node: Node, way: str, rest: str = "https") -> dict[str, Any]:
+    """What to give to a Client to get in this way."""
+    _, port = node.app.doors[rest]
+    given: dict[str, Any] = {
+        "app_id": node.people["ann"].app_id,
+        "auth_key": node.auth_key,
+        "api_url": f"{rest}://localhost:{port}",
+        "chat_host": "localhost",
+        "ca_file": node.config.data / "tls.crt",
+    }
+    if way == "ws":
+        return given | {"transport": "ws", "chat_url": f"ws://localhost:{node.app.doors['ws'][1]}/any/path?at=all"}
+    doors = {"tls": "xmpps", "wss": "wss", "tcp": "xmpp"}
+    address, port = node.app.doors[doors[way]]
+    return given | {"transport": "ws" if way == "wss" else way, "chat_address": address, "chat_port": port}
+
+
+@asynccontextmanager
+async def person(node: Node, login: str, way: str, *, with_token: bool = False) -> AsyncIterator[Client]:
+    """Somebody who has a session and is connected."""
+    async with Client(**options(node, way)) as cube:
+        session = await cube.auth.create_session(login=login, password=PASSWORD)
+        await cube.chat.connect(session.user_id, None if with_token else PASSWORD)
+        yield cube
+
+
+async def next_of(stream: EventStream[Any]) -> Any:
+    return await asyncio.wait_for(anext(stream), 10)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_story(node: Node, way: str) -> None:
+    newcomers = await node.person(), await node.person()
+    ann_id, bob_id = (newcomer.id for newcomer in newcomers)
+    logins = [newcomer.login for newcomer in newcomers]
+    async with person(node, logins[0], way) as ann, person(node, logins[1], way, with_token=True) as bob:
+        to_ann, to_bob = ann.chat.messages(), bob.chat.messages()
+        delivered, read = ann.chat.delivered(), ann.chat.read()
+        private = await ann.dialogs.create_private(bob_id)
+
+        sent = await ann.chat.send(private, HELLO, properties={"meta": {"a": "1", "b": {"c": "x 👍"}}})
+        assert sent.state is MessageState.SENT
+        got: Message = await next_of(to_bob)
+        assert (got.id, got.body, got.sender_id, got.dialog_id) == (sent.id, HELLO, ann_id, private.id)
+        assert got.properties == {"meta": {"a": "1", "b": {"c": "x 👍"}}}
+        assert await next_of(delivered) == DeliveryStatus(bob_id, sent.id, private.id)
+        await bob.chat.mark_read(got)
+        assert await next_of(read) == DeliveryStatus(bob_id, sent.id, private.id)
+        back = await bob.chat.send(to_user=ann_id, body="x" * 100_000)  # more than one segment, more than one frame
+        assert (await next_of(to_ann)).id == back.id
+
+        group = await bob.dialogs.create_group("Lunch 🍕", [ann_id])
+        for sender, receiver in ((ann, to_bob), (bob, to_ann)):
+            message = await sender.chat.send(group, HELLO)
+            got = await next_of(receiver)
+            assert (got.id, got.body, got.dialog_id, got.is_group) == (message.id, HELLO, group.id, True)
+
+        assert [m.id for m in await ann.messages.list(private.id)] == [sent.id, back.id]
+        assert len(await bob.messages.list(group.id)) == 2
+        assert 0 < await ann.chat.ping() < 5
+        burst = await asyncio.gather(*(ann.chat.send(private, f"burst {n}") for n in range(100)))
+        assert [(await next_of(to_bob)).id for _ in burst] == [m.id for m in burst]
+        await bob.chat.disconnect()
+        await bob.chat.connect(bob_id)
+        assert await bob.chat.ping() < 5
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_wrong_password(node: Node, way: str) -> None:
+    async with Client(**options(node, way)) as cube:
+        with pytest.raises(AuthenticationFailed) as refused:
+            await cube.chat.connect(node.people["ann"].id, "wrong password")
+        assert refused.value.condition == "not-authorized"
+        await cube.chat.connect(node.people["ann"].id, PASSWORD)
+
+
+@pytest.mark.parametrize("way", ["tls", "wss"])
+async def test_a_certificate_that_nobody_vouches_for(node: Node, way: str) -> None:
+    given = options(node, way, rest="http")
+    del given["ca_file"]
+    async with Client(**given) as cube:
+        with pytest.raises(TransportError, match="certificate"):
+            await cube.chat.connect(node.people["ann"].id, PASSWORD)
+
+
+@pytest.mark.parametrize("way", ["tls", "wss"])
+async def test_a_certificate_of_another_name(node: Node, way: str) -> None:
+    async with Client(**options(node, way) | {"chat_host": "chat.example.org"}) as cube:
+        with pytest.raises(TransportError, match="certificate"):
+            await cube.chat.connect(node.people["ann"].id, PASSWORD)
+
+
+async def test_the_server_ends(tmp_path: Path) -> None:
+    async with AsyncExitStack() as people:
+        async with running(tmp_path / "data", "ann", "bob") as node:
+            cubes = [await people.enter_async_context(person(node, "ann", way)) for way in WAYS]
+            states = [cube.chat.states() for cube in cubes]
+        for stream in states:
+            change = await next_of(stream)
+            assert change.new is ConnectionState.FORCE_CLOSED
+            assert isinstance(change.error, TransportError)
+
+
+async def test_no_websocket_there(node: Node) -> None:
+    _, port = node.app.doors["http"]
+    given = options(node, "ws") | {"chat_url": f"ws://localhost:{port}/"}
+    async with Client(**given) as cube:
+        with pytest.raises(TransportError, match="no WebSocket at localhost"):
+            await cube.chat.connect(node.people["ann"].id, PASSWORD)
