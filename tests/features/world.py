@@ -89,13 +89,13 @@ class World:
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
         )
-        routes = [
+        self.routes = [
             *sessions_rest.routes(self.sessions),
             *users_rest.routes(self.users, self.removal),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *history_rest.routes(self.history),
         ]
-        self.http = create_app(routes, sessions=self.sessions, unavailable=(Unreachable,))
+        self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
         self.app: App
         self.other: App
 

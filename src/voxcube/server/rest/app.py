@@ -149,7 +149,7 @@ async def _answer(route: Route, request: Request, limits: Limits) -> object:
 
 def admit(caller: Caller, carried: Carried) -> None:
     """Whether the session of a request is enough for a route; raises ``SessionRequired`` or ``Forbidden``."""
-    if caller is Caller.NOBODY:
+    if caller in (Caller.NOBODY, Caller.KEY):
         return
     if carried.session is None:
         raise SessionRequired

@@ -43,6 +43,12 @@ class UserBody(msgspec.Struct):
     is_guest: bool
 
 
+class UserAnswer(msgspec.Struct):
+    """One user, wrapped as the clients expect."""
+
+    user: UserBody
+
+
 def user_body(user: User) -> UserBody:
     """``user`` as it goes out."""
     return UserBody(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 class HttpServer(uvicorn.Server):
     """One HTTP door."""
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, *, trusted_proxies: Sequence[str] = ()) -> None:
+        """Who connects from `trusted_proxies` (addresses, networks) is believed to do so for its X-Forwarded-For."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -24,6 +25,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=5,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 ws="none",
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -21,8 +21,13 @@ class Caller(Enum):
     """Who may call a route (rest §3.5)."""
 
     NOBODY = "nobody"  # no session needed; one that is sent is known to the handler
+    KEY = "key"  # any live session, or the application's key in CB-AuthKey, which the handler looks at
     APP = "app"  # any live session
     USER = "user"  # a user session
+
+
+class Open(msgspec.Struct):
+    """An object of an answer that may have further keys, which no struct can name."""
 
 
 class Nothing(msgspec.Struct):
@@ -95,7 +100,12 @@ Handler = Callable[[Call[Any]], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What a feature offers over HTTP. ``response`` documents the body; ``status`` is 200, 201 or 202 (quirks A2)."""
+    """What a feature offers over HTTP.
+
+    ``response`` documents the body: a struct, several joined by ``|``, or a dict. ``status`` is 200, 201 or 202
+    (quirks A2). ``summary`` is one line for the reader of the documentation; ``filters`` names the fields that a list
+    can be filtered by (`rest.filters`).
+    """
 
     method: str
     path: str
@@ -104,6 +114,8 @@ class Route:
     request: type[msgspec.Struct] = Nothing
     response: Any = Nothing
     status: int = 200
+    summary: str = ""
+    filters: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.status not in (200, 201, 202):

@@ -124,6 +124,7 @@ def routes(service: DialogService, domain: str) -> list[Route]:
             request=CreateDialog,
             response=DialogBody,
             status=201,
+            summary="A new dialog; for a private one that is there already, that one",
         ),
         Route(
             method="GET",
@@ -132,8 +133,12 @@ def routes(service: DialogService, domain: str) -> list[Route]:
             caller=user,
             request=Paged,
             response=DialogsAnswer | CountAnswer,
+            summary="The caller's dialogs; count=1: how many there are",
+            filters=tuple(_FILTERS),
         ),
-        Route(method="GET", path="/chat/Dialog/{id}", handler=get, caller=user, response=DialogBody),
+        Route(
+            method="GET", path="/chat/Dialog/{id}", handler=get, caller=user, response=DialogBody, summary="One dialog"
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from voxcube.server.features.history.service import HistoryService, views
 from voxcube.server.rest.bodies import iso, iso_ms
 from voxcube.server.rest.filters import Kind, conditions
 from voxcube.server.rest.paging import Count, CountAnswer, Paged, listing
-from voxcube.server.rest.route import Call, Caller, Route
+from voxcube.server.rest.route import Call, Caller, Open, Route
 
 
 class ListMessages(Paged):
@@ -32,7 +32,7 @@ class ReactionsBody(msgspec.Struct):
     total: dict[str, int]
 
 
-class MessageBody(msgspec.Struct):
+class MessageBody(Open):
     """The keys that every message has; custom parameters stand beside them (so the answer is made as a dict)."""
 
     id: str = msgspec.field(name="_id")
@@ -111,6 +111,8 @@ def routes(service: HistoryService) -> list[Route]:
             caller=user,
             request=ListMessages,
             response=MessagesAnswer | CountAnswer,
+            summary="Messages of a dialog; marks them as read unless told otherwise. count=1: how many there are",
+            filters=tuple(_FILTERS),
         ),
         Route(
             method="GET",
@@ -119,6 +121,7 @@ def routes(service: HistoryService) -> list[Route]:
             caller=user,
             request=Unread,
             response=dict[str, int],
+            summary="How many messages wait unread: in all dialogs, and in each of those named",
         ),
     ]
 

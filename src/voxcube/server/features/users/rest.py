@@ -15,7 +15,7 @@ from voxcube.server.core.models import User
 from voxcube.server.features.users.fields import WRITABLE
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import LOOK_UPS, STAND_ALONE, UserService
-from voxcube.server.rest.bodies import UserBody, user_body
+from voxcube.server.rest.bodies import UserAnswer, UserBody, user_body
 from voxcube.server.rest.filters import Kind, conditions
 from voxcube.server.rest.filters_v1 import conditions_v1, order_v1
 from voxcube.server.rest.paging import Numbered, Paged, listing, numbered
@@ -58,10 +58,6 @@ class Change(msgspec.Struct):
     user: ChangedFields
 
 
-class UserAnswer(msgspec.Struct):
-    user: UserBody
-
-
 class UsersAnswer(msgspec.Struct):
     limit: int
     skip: int
@@ -101,6 +97,9 @@ class OnlineUsers(msgspec.Struct):
 class OnlineCount(msgspec.Struct):
     count: int
 
+
+#: Field → the request that looks a user up by it.
+_BY = {field: msgspec.defstruct(f"By_{field}", [(field, str, "")]) for field in LOOK_UPS}
 
 _FILTERS = {name: Kind.INTEGER if name == "id" else Kind.TEXT for name in STAND_ALONE}
 _DATES = dict.fromkeys(("last_request_at", "created_at", "updated_at"), Kind.SECONDS)
@@ -160,8 +159,15 @@ def routes(service: UserService, removal: Removal) -> list[Route]:
         async def found(call: Call[Any]) -> UserAnswer:
             return _one(await service.look_up(call.app_id, field, getattr(call.params, field)))
 
-        request = msgspec.defstruct(f"By_{field}", [(field, str, "")])
-        return Route(method="GET", path=path, handler=found, caller=user, request=request, response=UserAnswer)
+        return Route(
+            method="GET",
+            path=path,
+            handler=found,
+            caller=user,
+            request=_BY[field],
+            response=UserAnswer,
+            summary=f"One user, by {field}",
+        )
 
     async def page(call: Call[Paged]) -> UsersAnswer:
         wanted = conditions(call.tree, _FILTERS, operators=("eq", "in", "start_with", "nin"))
@@ -201,13 +207,23 @@ def routes(service: UserService, removal: Removal) -> list[Route]:
             method="POST",
             path="/users",
             handler=sign_up,
-            caller=Caller.NOBODY,
+            caller=Caller.KEY,
             request=SignUp,
             response=UserAnswer,
             status=201,
+            summary="A new account",
         ),
-        _list("/users", walk, NumberedUsers),
-        Route(method="GET", path="/users/v2", handler=page, caller=user, request=Paged, response=UsersAnswer),
+        _list("/users", walk, NumberedUsers, "All users by pages (version 1)"),
+        Route(
+            method="GET",
+            path="/users/v2",
+            handler=page,
+            caller=user,
+            request=Paged,
+            response=UsersAnswer,
+            summary="Users by fields; at least one stand-alone field is needed",
+            filters=(*_FILTERS, *_DATES),
+        ),
         Route(
             method="GET",
             path="/users/online",
@@ -215,22 +231,56 @@ def routes(service: UserService, removal: Removal) -> list[Route]:
             caller=user,
             request=Online,
             response=OnlineUsers | OnlineCount,
+            summary="Users who are connected to the chat; count=1: how many they are",
         ),
         *(look_up(f"/users/by_{field}", field) for field in LOOK_UPS),
         look_up("/users/phone", "phone"),  # as JS asks (rest §4.4)
-        _list("/users/by_full_name", by_full_name, ByFullName),
-        _list("/users/by_tags", by_tags, ByTags),
-        Route(method="GET", path=external, handler=get_external, caller=user, response=UserAnswer),
-        Route(method="DELETE", path=external, handler=remove_external, caller=user),
-        Route(method="GET", path="/users/{id:int}", handler=get, caller=user, response=UserAnswer),
-        Route(method="PUT", path="/users/{id:int}", handler=change, caller=user, request=Change, response=UserAnswer),
-        Route(method="DELETE", path="/users/{id:int}", handler=remove, caller=user),
+        _list("/users/by_full_name", by_full_name, ByFullName, "Users whose full name has these words"),
+        _list("/users/by_tags", by_tags, ByTags, "Users with one of these tags"),
+        Route(
+            method="GET",
+            path=external,
+            handler=get_external,
+            caller=user,
+            response=UserAnswer,
+            summary="One user, by the external id",
+        ),
+        Route(
+            method="DELETE",
+            path=external,
+            handler=remove_external,
+            caller=user,
+            summary="Delete the caller's own account, by its external id",
+        ),
+        Route(method="GET", path="/users/{id:int}", handler=get, caller=user, response=UserAnswer, summary="One user"),
+        Route(
+            method="PUT",
+            path="/users/{id:int}",
+            handler=change,
+            caller=user,
+            request=Change,
+            response=UserAnswer,
+            summary="Change the caller's own account",
+        ),
+        Route(
+            method="DELETE",
+            path="/users/{id:int}",
+            handler=remove,
+            caller=user,
+            summary="Delete the caller's own account",
+        ),
     ]
 
 
-def _list(path: str, handler: Any, request: type[Numbered]) -> Route:
+def _list(path: str, handler: Any, request: type[Numbered], summary: str) -> Route:
     return Route(
-        method="GET", path=path, handler=handler, caller=Caller.USER, request=request, response=NumberedUsersAnswer
+        method="GET",
+        path=path,
+        handler=handler,
+        caller=Caller.USER,
+        request=request,
+        response=NumberedUsersAnswer,
+        summary=summary,
     )
 
 
