@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import httpx
 import pytest
@@ -110,9 +111,13 @@ async def test_login_and_logout_change_the_current_session() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"login": "ann"}, {"password": "x"}, {"login": "a", "email": "b", "password": "x"}],
+    [
+        {"login": "ann"},
+        {"password": "x"},
+        {"login": "a", "email": "b", "password": "x"},
+    ],
 )
-async def test_half_given_credentials_are_refused(arguments: dict[str, str]) -> None:
+async def test_half_given_credentials_are_refused(arguments: dict[str, Any]) -> None:
     async with FakeRest().client() as cube:
         with pytest.raises(ValueError, match="give"):
             await cube.auth.create_session(**arguments)

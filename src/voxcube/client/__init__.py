@@ -41,15 +41,18 @@ from voxcube.client.models import (
     User,
 )
 from voxcube.client.streams import EventStream, Unsubscribe
+from voxcube.client.values import CLEAR, Clear
 from voxcube.xmpp.jid import Jid
 
 __all__ = [
+    "CLEAR",
     "ApiError",
     "Attachment",
     "AuthenticationFailed",
     "BadRequest",
     "ChatError",
     "ChatTimeout",
+    "Clear",
     "Client",
     "ConnectionState",
     "ConnectionStateChange",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -44,7 +45,8 @@ class Client:
         ca_file: a file with certificates to trust beside those of the system, e.g. a server's self-signed one.
         allow_plaintext: lets passwords travel unencrypted to other machines.
         on_session_expired: an async function that makes a new session (or returns None); called once when the
-            session has ended, after which the request that noticed is made again.
+            session has ended or its known end has passed, however many requests notice, after which each of these is
+            made again.
         stream_management: confirmations for private messages (XEP-0198). Without, ``send()`` returns when a private
             message is written.
         auto_mark_delivered: tells senders by itself that their messages arrived.
@@ -128,6 +130,11 @@ class Client:
     def session(self) -> Session | None:
         """The current session of the REST API."""
         return self._http.session
+
+    @property
+    def session_expires_at(self) -> datetime | None:
+        """When the current session ends unless it is used before; None without one, or before its first request."""
+        return self._http.expires_at if self._http.session else None
 
     async def close(self) -> None:
         """Leaves the chat, ends all event streams and closes all connections. The session lives on, on the server."""

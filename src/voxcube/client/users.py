@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from voxcube.client import query
+from voxcube.client.errors import NotFound
 from voxcube.client.http import Http
 from voxcube.client.models import Page, User
+from voxcube.client.values import Clear, changed
 
 
 class Users:
-    """Signs users up and finds them."""
+    """Signs users up, changes and deletes the own account, and finds others."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
@@ -22,6 +26,7 @@ class Users:
         login: str | None = None,
         email: str | None = None,
         full_name: str | None = None,
+        tags: Iterable[str] = (),
         **fields: Any,
     ) -> User:
         """Creates a user account. No session is created; the current one, if any, stays as it is.
@@ -31,8 +36,10 @@ class Users:
             login: 3 to 70 characters, unique in the application; or give ``email``, or both.
             email: unique in the application.
             full_name: the name shown to others.
-            fields: further fields of the account, e.g. ``phone``, ``website``, ``avatar``, ``custom_data``,
-                ``external_id``, ``tag_list`` (a list of tags), ``timezone`` (minutes from UTC).
+            tags: at most five texts by which users are found.
+            fields: further fields of the account: ``phone`` (10 to 15 digits), ``website``, ``avatar``,
+                ``custom_data`` (text), ``external_id``, ``facebook_id``, ``twitter_id``, ``timezone`` (minutes from
+                UTC).
 
         Returns:
             The new user.
@@ -46,14 +53,116 @@ class Users:
         Source: ConnectyCube REST API, "User sign up".
 
         Example:
-            >>> ann = await cube.users.signup(login="ann", password="s3cret-pass", full_name="Ann Lee")
+            >>> ann = await cube.users.signup(login="ann", password="s3cret-pass", full_name="Ann Lee", tags=["vip"])
+            >>> ann.user_tags
+            ('vip',)
         """
         if login is None and email is None:
             raise ValueError("give login or email")
         named = {"login": login, "email": email, "full_name": full_name, "password": password}
-        user = fields | {name: value for name, value in named.items() if value is not None}
+        user = fields | changed(named | {"tag_list": _tags(tags) or None})
         reply = await self._http.request("POST", "users", json={"user": user}, anonymous=True)
         return reply.read(_user)
+
+    async def update(
+        self,
+        *,
+        login: str | Clear | None = None,
+        email: str | Clear | None = None,
+        full_name: str | Clear | None = None,
+        phone: str | Clear | None = None,
+        website: str | Clear | None = None,
+        avatar: str | Clear | None = None,
+        custom_data: str | Clear | None = None,
+        external_id: str | Clear | None = None,
+        facebook_id: str | Clear | None = None,
+        twitter_id: str | Clear | None = None,
+        timezone: int | Clear | None = None,
+        tags: Iterable[str] | Clear | None = None,
+        password: str | None = None,
+        old_password: str | None = None,
+    ) -> User:
+        """Changes the account of the session's user. What is not given stays; ``CLEAR`` empties a field.
+
+        Args:
+            login: 3 to 70 characters, unique in the application.
+            email: unique in the application.
+            full_name: the name shown to others.
+            phone: 10 to 15 digits, with or without a leading ``+``.
+            website: an address.
+            avatar: usually the uid of an uploaded file.
+            custom_data: any text, often JSON.
+            external_id: the user's id in another system, unique in the application.
+            facebook_id: the user's id there.
+            twitter_id: the user's id there.
+            timezone: minutes from UTC.
+            tags: the new tags in place of the old ones, at most five; an empty list removes all.
+            password: the new password, together with ``old_password``.
+            old_password: the password until now.
+
+        Returns:
+            The user as it is now; ``cube.session.user`` is replaced by it.
+
+        Raises:
+            ValidationFailed: a refused value, a taken login, or a wrong old password; ``errors`` names the field.
+            SessionExpired, Forbidden: no session of a user.
+            TransportError: the network failed.
+            ValueError: one password without the other, or nothing to change.
+
+        Source: ConnectyCube REST API, "Update user".
+
+        Example:
+            >>> ann = await cube.users.update(full_name="Ann Ray", phone=CLEAR)
+            >>> await cube.users.update(password="n3w-secret", old_password="s3cret-pass")
+        """
+        if (password is None) != (old_password is None):
+            raise ValueError("a new password needs the old one: give password and old_password")
+        user = changed(
+            {
+                "login": login,
+                "email": email,
+                "full_name": full_name,
+                "phone": phone,
+                "website": website,
+                "avatar": avatar,
+                "custom_data": custom_data,
+                "external_id": external_id,
+                "facebook_id": facebook_id,
+                "twitter_id": twitter_id,
+                "timezone": timezone,
+                "tag_list": tags if tags is None or isinstance(tags, Clear) else _tags(tags),
+                "password": password,
+                "old_password": old_password,
+            }
+        )
+        if not user:
+            raise ValueError("give what to change")
+        reply = await self._http.request("PUT", f"users/{self._http.user_id}", json={"user": user})
+        updated = reply.read(_user)
+        session = self._http.session
+        if session is not None and session.user_id == updated.id:
+            self._http.set_session(replace(session, user=updated))
+        return updated
+
+    async def delete(self) -> None:
+        """Deletes the account of the session's user for good.
+
+        Its sessions and chat connections end, and it leaves its dialogs; its messages stay. Afterwards this client
+        has no session.
+
+        Raises:
+            SessionExpired, Forbidden: no session of a user.
+            TransportError: the network failed.
+
+        Source: ConnectyCube REST API, "Delete user".
+
+        Example:
+            >>> await cube.users.delete()
+        """
+        # Never with a session made anew meanwhile: an application that signs unknown logins up would make, and we
+        # delete, another account.
+        await self._http.request("DELETE", f"users/{self._http.user_id}", restore=False)
+        self._http.set_session(None)
 
     async def get(self, user_id: int) -> User:
         """Fetches one user.
@@ -79,10 +188,12 @@ class Users:
             limit: the most users to return, at most 100.
             skip: how many to pass over.
             sort: a field name, descending with a leading ``-``.
-            filters: ``field=value`` or ``field__operator=value``. At least one of ``id``, ``login``, ``email``,
-                ``full_name``, ``phone``, ``external_id``, ``user_tags`` is needed, plain, with ``__in`` (a list) or
-                ``__start_with`` (4 characters or more). Times: datetimes or unix seconds, with
-                ``__gt``, ``__gte``, ``__lt``, ``__lte``.
+            filters: ``field=value`` or ``field__operator=value``, all of which must fit. At least one of ``id``,
+                ``login``, ``email``, ``full_name``, ``phone``, ``external_id``, ``facebook_id``, ``twitter_id``,
+                ``user_tags`` is needed, plain, with ``__in`` (a list) or with ``__start_with`` (4 characters or more;
+                at most five users are returned then). ``__nin`` (a list) excludes. ``created_at``, ``updated_at`` and
+                ``last_request_at`` take ``__gt``, ``__gte``, ``__lt``, ``__lte`` with aware datetimes or unix
+                seconds.
 
         Returns:
             A page of users; ``total`` counts all that fit.
@@ -99,11 +210,174 @@ class Users:
             >>> page = await cube.users.list(id__in=[77, 88])
             >>> [user.login for user in page]
             ['ann', 'bob']
+            >>> await cube.users.list(user_tags__in=["vip"], created_at__gt=yesterday, sort="-created_at")
+            >>> await cube.users.list(full_name__start_with="Anna", id__nin=[77])
         """
         params = query.page(limit, skip, sort, skip_name="offset") + query.filters(filters)
         reply = await self._http.request("GET", "users/v2", params=params)
         return reply.read(lambda data: Page.from_json(data, User.from_json))
 
+    async def by_login(self, login: str) -> User:
+        """Fetches the user with this login, compared without case.
+
+        Raises:
+            NotFound: there is none in this application.
+            SessionExpired, Forbidden: no session of a user.
+            TransportError: the network failed.
+
+        Source: ConnectyCube REST API, "Retrieve user by login".
+
+        Example:
+            >>> bob = await cube.users.by_login("bob")
+        """
+        return await self._look_up("login", login)
+
+    async def by_email(self, email: str) -> User:
+        """Fetches the user with this e-mail address, compared without case; errors as ``by_login``.
+
+        Source: ConnectyCube REST API, "Retrieve user by email".
+
+        Example:
+            >>> bob = await cube.users.by_email("bob@example.org")
+        """
+        return await self._look_up("email", email)
+
+    async def by_phone(self, phone: str) -> User:
+        """Fetches the user with this phone number, with or without its leading ``+``; errors as ``by_login``.
+
+        Source: ConnectyCube REST API, "Retrieve users by phone".
+
+        Example:
+            >>> bob = await cube.users.by_phone("+4722334455")
+        """
+        return await self._look_up("phone", phone)
+
+    async def by_facebook_id(self, facebook_id: str) -> User:
+        """Fetches the user with this Facebook id; errors as ``by_login``.
+
+        Source: ConnectyCube REST API, "Retrieve user by Facebook id".
+
+        Example:
+            >>> bob = await cube.users.by_facebook_id("100004")
+        """
+        return await self._look_up("facebook_id", facebook_id)
+
+    async def by_twitter_id(self, twitter_id: str) -> User:
+        """Fetches the user with this Twitter id; errors as ``by_login``.
+
+        Source: ConnectyCube REST API, "Retrieve user by Twitter id".
+
+        Example:
+            >>> bob = await cube.users.by_twitter_id("200008")
+        """
+        return await self._look_up("twitter_id", twitter_id)
+
+    async def by_external_id(self, external_id: str) -> User:
+        """Fetches the user with this id in another system; errors as ``by_login``.
+
+        Source: ConnectyCube REST API, "Retrieve users V2" by ``external_id``.
+
+        Example:
+            >>> bob = await cube.users.by_external_id("crm-88")
+        """
+        # Not GET /users/external/…, which looks among the numbers of the old field external_user_id first.
+        for user in await self.list(external_id=external_id, limit=1):
+            return user
+        raise NotFound(404, {"base": [f"there is no user with the external id {external_id}"]})
+
+    async def by_full_name(self, full_name: str, *, page: int = 1, per_page: int = 10) -> Page[User]:
+        """Finds users whose full name contains a text, compared without case.
+
+        Args:
+            full_name: the text.
+            page: which page of the result, from 1.
+            per_page: the most users to return, at most 100.
+
+        Returns:
+            A page of users; ``total`` counts all that fit.
+
+        Raises:
+            SessionExpired, Forbidden: no session of a user.
+            ValidationFailed: an empty text.
+            TransportError: the network failed.
+            ValueError: a page or size below 1.
+
+        Source: ConnectyCube REST API, "Retrieve users by full name".
+
+        Example:
+            >>> [user.full_name for user in await cube.users.by_full_name("lee")]
+            ['Ann Lee', 'Lee Roy']
+        """
+        return await self._search("full_name", [("full_name", full_name)], page, per_page)
+
+    async def by_tags(self, tags: Iterable[str], *, page: int = 1, per_page: int = 10) -> Page[User]:
+        """Finds users who have any of the tags; further arguments, result and errors as ``by_full_name``.
+
+        Source: ConnectyCube REST API, "Retrieve users by tags".
+
+        Example:
+            >>> page = await cube.users.by_tags(["vip", "early"])
+            >>> page.total
+            12
+        """
+        return await self._search("tags", [("tags", ",".join(_tags(tags)))], page, per_page)
+
+    async def online(self, *, limit: int = 100, skip: int = 0) -> Page[User]:
+        """Fetches users who are connected to the chat now.
+
+        Args:
+            limit: the most users to return, at most 100.
+            skip: how many to pass over.
+
+        Returns:
+            A page of users; ``total`` is None, see ``online_count``.
+
+        Raises:
+            SessionExpired, Forbidden: no session of a user.
+            TransportError: the network failed.
+
+        Source: ConnectyCube REST API, "Retrieve online users".
+
+        Example:
+            >>> [user.login for user in await cube.users.online()]
+            ['ann', 'bob']
+        """
+        params = query.page(limit, skip, None, skip_name="offset")
+        reply = await self._http.request("GET", "users/online", params=params)
+        return reply.read(lambda data: Page(tuple(User.from_json(user) for user in data["users"]), skip, limit))
+
+    async def online_count(self) -> int:
+        """Counts the users who are connected to the chat now; errors as ``online``.
+
+        Source: ConnectyCube REST API, "Retrieve online users count".
+
+        Example:
+            >>> await cube.users.online_count()
+            12
+        """
+        reply = await self._http.request("GET", "users/online", params=[("count", "1")])
+        return reply.read(lambda data: int(data["count"]))
+
+    async def _look_up(self, field: str, value: str) -> User:
+        reply = await self._http.request("GET", f"users/by_{field}", params=[(field, value)])
+        return reply.read(_user)
+
+    async def _search(self, field: str, params: query.Params, page: int, per_page: int) -> Page[User]:
+        if page < 1 or per_page < 1:
+            raise ValueError("page and per_page begin at 1")
+        params = [*params, ("page", str(page)), ("per_page", str(per_page))]
+        reply = await self._http.request("GET", f"users/by_{field}", params=params)
+        return reply.read(lambda data: Page.from_numbered(data, _user))
+
 
 def _user(data: Any) -> User:
     return User.from_json(data["user"])
+
+
+def _tags(tags: Iterable[str]) -> list[str]:
+    """Tags one by one. Raises ValueError for a comma, which the server takes for the end of a tag."""
+    given = [tags] if isinstance(tags, str) else [*tags]
+    for tag in given:
+        if "," in tag:
+            raise ValueError(f"a tag cannot contain a comma: {tag!r}")
+    return given

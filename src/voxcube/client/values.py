@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 # Times above this are milliseconds: as seconds it would be the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
+
+
+class Clear(Enum):
+    """The type of ``CLEAR``."""
+
+    CLEAR = "clear"
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+CLEAR: Final = Clear.CLEAR
+"""Empties a field in an update, where None leaves it as it is."""
+
+
+def changed(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an update as they are sent: without what stays, null for what is cleared."""
+    return {name: None if value is CLEAR else value for name, value in fields.items() if value is not None}
 
 
 def time_from_seconds(value: float) -> datetime:

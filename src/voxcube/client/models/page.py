@@ -35,6 +35,18 @@ class Page(Generic[T]):
             extra=others(data, frozenset(("items", "skip", "limit", "total_entries"))),
         )
 
+    @classmethod
+    def from_numbered(cls, data: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Page[T]:
+        """Reads a page of a list that counts its pages from 1. Raises KeyError, TypeError or ValueError."""
+        limit = int(data.get("per_page") or 0)
+        return cls(
+            items=tuple(read(item) for item in data["items"]),
+            skip=(int(data.get("current_page") or 1) - 1) * limit,
+            limit=limit,
+            total=int_or_none(data.get("total_entries")),
+            extra=others(data, frozenset(("items", "current_page", "per_page", "total_entries"))),
+        )
+
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
