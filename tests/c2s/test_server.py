@@ -2,7 +2,7 @@
 
 import pytest
 
-from voxcube.server.c2s.server import is_loopback
+from voxcube.server.core.peers import is_loopback
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1", "::ffff:127.0.0.1"])

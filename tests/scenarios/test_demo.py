@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.server_process import SOURCE
 
 EXAMPLES = SOURCE.parent / "examples"
-DOORS = ("http", "https", "xmpps", "ws", "wss")
+DOORS = ("http", "https", "xmpp", "xmpps", "ws", "wss")
 
 
 async def line_with(process: asyncio.subprocess.Process, text: str) -> str:

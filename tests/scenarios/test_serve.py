@@ -14,10 +14,12 @@ import pytest
 from tests.support.ports import free_port
 from tests.support.server_process import SOURCE, ServerProcess
 
+DOORS = ("http", "https", "xmpp", "xmpps", "ws", "wss")
+
 
 def test_ready_line_health_and_a_quiet_end(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "one") as server:
-        assert set(server.addresses) == {"http", "https", "xmpps", "ws", "wss"}
+        assert set(server.addresses) == set(DOORS)
         assert httpx.get(f"{server.api_url}/health").status_code == 200
         trust = ssl.create_default_context(cafile=str(server.certificate))
         host, port = server.addresses["https"]
@@ -46,7 +48,7 @@ def test_only_the_doors_that_are_wanted(tmp_path: Path) -> None:
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        others = [part for door in ("https", "xmpps", "ws", "wss") for part in (f"--{door}-port", str(free_port()))]
+        others = [part for door in DOORS[1:] for part in (f"--{door}-port", str(free_port()))]
         done = subprocess.run(
             [
                 sys.executable,
@@ -75,7 +77,7 @@ def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start_ends_it_as_well(tmp_path: Path, number: signal.Signals) -> None:
-    ports = [part for door in ("http", "https", "xmpps", "ws", "wss") for part in (f"--{door}-port", str(free_port()))]
+    ports = [part for door in DOORS for part in (f"--{door}-port", str(free_port()))]
     process = subprocess.Popen(
         [sys.executable, "-m", "voxcube.server.cli", "serve", "--data", str(tmp_path), *ports],
         env={"PYTHONPATH": str(SOURCE)},

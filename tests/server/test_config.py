@@ -29,10 +29,15 @@ def test_defaults_follow_the_data_directory(tmp_path: Path) -> None:
     assert config.node_name
 
 
-def test_a_port_of_0_turns_a_door_off_and_5222_needs_plaintext(tmp_path: Path) -> None:
+def test_a_port_of_0_turns_a_door_off(tmp_path: Path) -> None:
     config = load(tmp_path, http_port="0", https_port=0)
-    assert config.ports == {"xmpps": 5223, "ws": 5280, "wss": 5291}
-    assert load(tmp_path, plaintext=True).ports["xmpp"] == 5222
+    assert config.ports == {"xmpp": 5222, "xmpps": 5223, "ws": 5280, "wss": 5291}
+
+
+def test_trusted_proxies_are_addresses_and_networks(tmp_path: Path) -> None:
+    config = load(tmp_path, 'trusted_proxies = "192.0.2.7, 10.0.0.0/8,2001:db8::/32,"')
+    assert [str(network) for network in config.proxies] == ["192.0.2.7/32", "10.0.0.0/8", "2001:db8::/32"]
+    assert load(tmp_path).proxies == ()
 
 
 @pytest.mark.parametrize(
@@ -46,6 +51,9 @@ def test_a_port_of_0_turns_a_door_off_and_5222_needs_plaintext(tmp_path: Path) -
         ({"plaintext": True, "host": "0.0.0.0"}, "plaintext is for loopback only"),
         ({"unlimited": True, "host": "192.0.2.1"}, "unlimited is for loopback only"),
         ({"tls_cert": "cert.pem"}, "belong together"),
+        ({"trusted_proxies": "proxy.example.org"}, "trusted_proxies: 'proxy.example.org' does not appear to be"),
+        ({"trusted_proxies": "10.0.0.1/8"}, "trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ({"max_half_open": "-1"}, "--max-half-open must be a whole number"),
         ({"database": "mysql://x"}, "database must start with"),
         ({"log_level": "loud"}, "log_level 'loud' is none of"),
         ({"nonsense": "1"}, "there is no option --nonsense"),

@@ -25,8 +25,7 @@ class ServerProcess:
         self.addresses: dict[str, tuple[str, int]] = {}
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
-        doors = ("http", "https", "xmpps", "ws", "wss", *(("xmpp",) if plaintext else ()))
-        ports = {f"{door}_port": free_port() for door in doors} | ({} if plaintext else {"xmpp_port": 0})
+        ports = {f"{door}_port": free_port() for door in ("http", "https", "xmpp", "xmpps", "ws", "wss")}
         self._database = {"database": database} if database else {}
         self._options = {"node": data.name, **ports, "plaintext": plaintext, **options}
         data.mkdir(parents=True, exist_ok=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from typing import Any
 
 from voxcube.server import tls
 from voxcube.server.c2s.dispatch import Dispatch
-from voxcube.server.c2s.hub import Hub, Limits, Outboxes
+from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
 from voxcube.server.c2s.server import XmppServer
 from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.bus import Bus
 from voxcube.server.cluster.local import LocalBus
-from voxcube.server.config import Config
+from voxcube.server.config import Config, ConfigError
 from voxcube.server.core.clock import Clock, SystemClock
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.ids import Ids
@@ -89,6 +90,7 @@ class App:
         self._limits = limits or Limits()
         self._ids = Ids(self._clock)
         self._stack = contextlib.AsyncExitStack()
+        self._tls: ssl.SSLContext | None = None
         self.database: Database
         self.writer: Writer
         self.router: Router
@@ -106,6 +108,17 @@ class App:
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    def reload_certificate(self) -> None:
+        """New connections get the certificate that the files hold now; one that cannot be used changes nothing."""
+        if self._tls is None:
+            return
+        try:
+            found = tls.reload(self._tls, self.config)
+        except (ConfigError, OSError) as error:
+            log.error("the certificate is not reloaded: %s", error)
+        else:
+            log.info("the certificate is reloaded: %s", found.fingerprint)
 
     async def _start(self) -> None:
         config, clock, ids, stack = self.config, self._clock, self._ids, self._stack
@@ -229,6 +242,8 @@ class App:
             gone=gone,
             ids=ids,
             limits=self._limits,
+            half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
+            trusted_proxies=config.proxies,
         )
         xmpp = XmppServer(hub)
 
@@ -288,16 +303,19 @@ class App:
     async def _open_doors(self, xmpp: XmppServer, http: Any) -> None:
         config = self.config
         ports = config.ports
-        secure = None
-        if {"https", "xmpps", "wss"} & ports.keys():
-            secure = tls.server_context(tls.certificate(config))
+        clear = {"http", "ws", "xmpp"} if config.plaintext else {"http", "ws"}
+        if ports.keys() - clear:
+            self._tls = tls.server_context(tls.certificate(config))
+        proxies = [str(network) for network in config.proxies]
         for door, port in ports.items():
-            context = secure if door in ("https", "xmpps", "wss") else None
+            context = None if door in clear else self._tls
             if door in ("http", "https"):
-                server = HttpServer(http, context)
+                server = HttpServer(http, context, trusted_proxies=proxies)
                 await server.open(config.host, port)
                 self._stack.push_async_callback(server.close)
-            elif door in ("xmpp", "xmpps"):
+            elif door == "xmpp":
+                await xmpp.listen_tcp(config.host, port, None, starttls=context)
+            elif door == "xmpps":
                 await xmpp.listen_tcp(config.host, port, context)
             else:
                 await xmpp.listen_websocket(config.host, port, context)

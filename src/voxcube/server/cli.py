@@ -258,7 +258,9 @@ async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with App(config) as app:
+    app = App(config)
+    loop.add_signal_handler(signal.SIGHUP, app.reload_certificate)
+    async with app:
         # Messages under way are many objects that form no cycles: the collector need not look at them so often, and at
         # what was made at the start not at all (measured: a quarter of the time per stored message).
         gc.collect()

@@ -43,7 +43,7 @@ class Config:
     http_port: int = _option(8080, "REST, /health; 0 turns it off", metavar="PORT")
     https_port: int = _option(8443, "the same over TLS; 0 turns it off", metavar="PORT")
     xmpp_port: int = _option(
-        5222, "XMPP over TCP, in clear; open only with --plaintext; 0 turns it off", metavar="PORT"
+        5222, "XMPP over TCP with STARTTLS (in clear with --plaintext); 0 turns it off", metavar="PORT"
     )
     xmpps_port: int = _option(5223, "XMPP over TCP with TLS from the first byte; 0 turns it off", metavar="PORT")
     ws_port: int = _option(
@@ -54,7 +54,13 @@ class Config:
         None, "certificate chain (PEM); without it a self-signed one is made in the data directory", metavar="FILE"
     )
     tls_key: Path | None = _option(None, "private key of the certificate (PEM)", metavar="FILE")
-    plaintext: bool = _option(False, "allow --xmpp-port without TLS; loopback only", metavar="BOOL")
+    trusted_proxies: str = _option(
+        "", "addresses or networks of TLS proxies: logins on --ws-port, X-Forwarded-For", metavar="LIST"
+    )
+    max_half_open: int = _option(
+        100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
+    )
+    plaintext: bool = _option(False, "XMPP without TLS on --xmpp-port; loopback only", metavar="BOOL")
     unlimited: bool = _option(False, "switch rate limits and login throttling off; loopback only", metavar="BOOL")
     database: str = _option(
         "", "sqlite:///PATH or postgresql://…; default: voxcube.db in the data directory", metavar="URL"
@@ -101,7 +107,12 @@ class Config:
     def ports(self) -> dict[str, int]:
         """Door name → port, for the doors that are not turned off."""
         doors = {f.name.removesuffix("_port"): getattr(self, f.name) for f in fields(self) if f.name.endswith("_port")}
-        return {door: port for door, port in doors.items() if port and (door != "xmpp" or self.plaintext)}
+        return {door: port for door, port in doors.items() if port}
+
+    @property
+    def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of `trusted_proxies`. Raises ValueError."""
+        return tuple(ipaddress.ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
 
     def check(self) -> None:
         """Raises ConfigError when a value, or a combination of values, cannot be used."""
@@ -113,6 +124,8 @@ class Config:
         for f in fields(self):
             if f.name.endswith("_port") and not 0 <= getattr(self, f.name) <= 65535:
                 raise ConfigError(f"{f.name} {getattr(self, f.name)} is not between 0 and 65535")
+        if self.max_half_open < 0:
+            raise ConfigError("max_half_open must not be negative")
         taken: dict[int, str] = {}
         for door, port in self.ports.items():
             if port in taken:
@@ -120,6 +133,10 @@ class Config:
             taken[port] = door
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("tls_cert and tls_key belong together: give both or neither")
+        try:
+            _ = self.proxies
+        except ValueError as error:
+            raise ConfigError(f"trusted_proxies: {error}") from None
         for name in ("plaintext", "unlimited"):
             if getattr(self, name) and not is_loopback(self.host):
                 raise ConfigError(f"{name} is for loopback only, but the server would listen on {self.host}")

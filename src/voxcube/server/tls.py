@@ -61,6 +61,17 @@ def server_context(certificate: Certificate) -> ssl.SSLContext:
     return context
 
 
+def reload(context: ssl.SSLContext, config: Config) -> Certificate:
+    """Has new handshakes on `context` see what the files hold now; connections go on.
+
+    Raises ConfigError when they cannot be used; the certificate in use stays.
+    """
+    found = certificate(config)
+    server_context(found)  # a context of which only the half could be loaded would serve nobody
+    context.load_cert_chain(found.cert, found.key)
+    return found
+
+
 def _usable(cert: Path, key: Path, domain: str) -> bool:
     try:
         parsed = x509.load_pem_x509_certificate(cert.read_bytes())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import Collection
 from typing import Any
@@ -12,6 +11,7 @@ from voxcube.server.c2s import websocket
 from voxcube.server.c2s.hub import Hub, Limits
 from voxcube.server.c2s.session import Session, Wire
 from voxcube.server.c2s.tcp import TcpConnection
+from voxcube.server.core.peers import client_behind, is_in, is_loopback
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
 from voxcube.xmpp.server import ServerStream
 
@@ -27,13 +27,21 @@ class XmppServer:
         self._servers: list[asyncio.Server] = []
         self._parsers = ParserPool()
 
-    async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Opens a TCP door. Raises OSError when the port is taken."""
+    async def listen_tcp(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, starttls: ssl.SSLContext | None = None
+    ) -> None:
+        """Opens a TCP door: with `tls` from the first byte, with `starttls` from the client's wish on, or in clear.
+
+        Raises OSError when the port is taken.
+        """
         loop = asyncio.get_running_loop()
-        secure = tls is not None
+
+        def make(wire: Wire, peer: str, forwarded: str) -> Session:
+            return self._session(wire, peer, forwarded, tls is not None, starttls=starttls is not None, websocket=False)
+
         self._servers.append(
             await loop.create_server(
-                lambda: TcpConnection(lambda wire, peer: self._session(wire, peer, secure, websocket=False)),
+                lambda: TcpConnection(make, starttls),
                 host,
                 port,
                 ssl=tls,
@@ -44,10 +52,13 @@ class XmppServer:
 
     async def listen_websocket(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Opens a WebSocket door. Raises OSError when the port is taken."""
-        secure = tls is not None
+
+        def make(wire: Wire, peer: str, forwarded: str) -> Session:
+            return self._session(wire, peer, forwarded, tls is not None, starttls=False, websocket=True)
+
         self._servers.append(
             await websocket.listen(
-                lambda wire, peer: self._session(wire, peer, secure, websocket=True),
+                make,
                 host,
                 port,
                 tls,
@@ -56,16 +67,20 @@ class XmppServer:
             )
         )
 
-    def _session(self, wire: Wire, peer: str, secure: bool, *, websocket: bool) -> Session:
+    def _session(
+        self, wire: Wire, peer: str, forwarded: str, secure: bool, *, starttls: bool, websocket: bool
+    ) -> Session:
+        trusted = self._hub.trusted_proxies
         stream = ServerStream(
             WebSocketFraming() if websocket else TcpFraming(self._parsers),
             domain=self._hub.domain,
             aliases=self._hub.aliases,
-            # Passwords travel only where nobody can read them (design §2).
-            offer_plain=secure or is_loopback(peer),
+            # Passwords travel only where nobody can read them; a trusted proxy has ended TLS (realtime §2.3).
+            offer_plain=secure or is_loopback(peer) or is_in(peer, trusted),
+            starttls=starttls,
             new_id=self._hub.ids.object_id,
         )
-        return Session(self._hub, stream, wire, websocket=websocket)
+        return Session(self._hub, stream, wire, peer=client_behind(peer, forwarded, trusted), websocket=websocket)
 
     def stop_listening(self) -> None:
         for server in self._servers:
@@ -104,13 +119,3 @@ async def gone(sessions: Collection[object], seconds: float) -> None:
         if not sessions:
             return
         await asyncio.sleep(0.02)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether the peer is on this machine."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback

@@ -39,7 +39,9 @@ class Wire(Protocol):
     def close(self) -> None:
         """Closes when all is written and the peer has read it, at the latest after some seconds."""
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """Closes at once; what is not written yet is lost."""
+
     def unwritten(self) -> int:
         """Bytes that the socket has not taken yet."""
 
@@ -52,13 +54,15 @@ class Session:
 
     __slots__ = (
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
-        *("_task", "_timer", "_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "caught"),
-        *("ended", "full", "held", "hub", "js", "pending", "presence", "rooms", "roster", "stream", "token_hash"),
-        "user_id",
+        *("_task", "_timer", "_uncounted", "_websocket", "_wire", "address", "app_id", "available", "bare"),
+        *("carbons", "caught", "ended", "full", "held", "hub", "js", "peer", "pending", "presence", "rooms", "roster"),
+        *("stream", "token_hash", "user_id"),
     )
 
-    def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, websocket: bool) -> None:
+    def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
+        """`peer` is the client's IP address. Call `begin` as soon as the wire works."""
         self.hub = hub
+        self.peer = peer
         self.stream = stream
         self._wire = wire
         self._websocket = websocket
@@ -83,10 +87,25 @@ class Session:
         self._busy = False
         self._inbox: deque[Any] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._uncounted = True  # not among those of its address that have not logged in
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
             hub.limits.auth_seconds, self._too_late
         )
         hub.connected.add(self)
+
+    def begin(self) -> None:
+        """The wire works. An address that holds too many connections without a login gets no further ones."""
+        self._uncounted = False
+        over = self.hub.half_open.enter(self.peer)
+        if over > 1:
+            self.abort()
+        elif over > 0:
+            self.fail("policy-violation", "too many connections from your address that have not logged in")
+
+    def _no_longer_half_open(self) -> None:
+        if not self._uncounted:
+            self._uncounted = True
+            self.hub.half_open.leave(self.peer)
 
     # -- bytes in --------------------------------------------------------------------------------------------------
 
@@ -106,6 +125,15 @@ class Session:
                 break
         if not self._busy:
             self.write_stream()
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether TLS is to be negotiated before anything else is read."""
+        return self.stream.state is StreamState.UPGRADING
+
+    def secured(self) -> None:
+        """TLS is there."""
+        self.stream.secured()
 
     def _drain(self) -> None:
         while self._inbox and not self._busy and not self.ended:
@@ -165,6 +193,7 @@ class Session:
         if admission is not None and who is not None:
             self.user_id, self.app_id = who
             self.token_hash = admission.token_hash
+            self._no_longer_half_open()
             self.hub.came(self)
             self._set_timer(self.hub.limits.auth_seconds)  # to bind
             self._follow(self.stream.auth_success())
@@ -389,6 +418,7 @@ class Session:
     def lost(self) -> None:
         """The socket is gone; called once. A stanza whose handling has begun is handled all the same."""
         self._end()
+        self._no_longer_half_open()
         self.hub.connected.discard(self)
 
     def _end(self) -> None:

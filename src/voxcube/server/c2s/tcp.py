@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from voxcube.server.c2s.session import Session, Wire
 
-# Makes the session of a new connection: (wire, peer address).
-SessionMaker = Callable[[Wire, str], Session]
+# Makes the session of a new connection: (wire, peer address, the peer's X-Forwarded-For or "").
+SessionMaker = Callable[[Wire, str, str], Session]
+
+log = logging.getLogger(__name__)
 
 
 class TcpConnection(asyncio.Protocol):
     """Bytes in, bytes out."""
 
-    __slots__ = ("_make", "_session", "_transport", "write")
+    __slots__ = ("_is_gone", "_make", "_session", "_starttls", "_transport", "_upgrade", "write")
 
-    def __init__(self, make: SessionMaker) -> None:
+    def __init__(self, make: SessionMaker, starttls: ssl.SSLContext | None = None) -> None:
+        """`starttls` is what TLS is made with when the stream asks for it."""
         self._make = make
+        self._starttls = starttls
+        self._upgrade: asyncio.Task[None] | None = None  # while TLS is negotiated
+        self._is_gone = False
         self._transport: Any = None
         self._session: Any = None
         self.write: Callable[[bytes], None] = lambda data: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._session = self._make(self, peer_address(transport))
         self.write = transport.write  # type: ignore[attr-defined]
+        self._session = self._make(self, peer_address(transport), "")
+        self._session.begin()
 
     def data_received(self, data: bytes) -> None:
         self._session.receive(data)
+        if self._starttls is not None and self._session.upgrading and self._upgrade is None:
+            self._begin_tls(self._starttls)
 
     def eof_received(self) -> bool:
         # A half-closed stream is of no use to anybody: the peer could not answer any more.
@@ -37,7 +48,9 @@ class TcpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._session.lost()
+        if not self._is_gone:
+            self._is_gone = True
+            self._session.lost()
 
     def pause_writing(self) -> None:
         self._session.pause_writing()
@@ -45,11 +58,47 @@ class TcpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._session.resume_writing()
 
+    # -- STARTTLS --------------------------------------------------------------------------------------------------
+
+    def _begin_tls(self, context: ssl.SSLContext) -> None:
+        """The stream has said `<proceed/>`: that is written, and the next byte to be read belongs to TLS."""
+        self._transport.pause_reading()
+        self._session.flush()
+        self.write = lambda data: None  # whatever ends the session now has no words that the client could read
+        self._upgrade = asyncio.ensure_future(self._negotiate(context))
+
+    async def _negotiate(self, context: ssl.SSLContext) -> None:
+        raw, session = self._transport, self._session
+        secure: Any = None
+        try:
+            secure = await asyncio.get_running_loop().start_tls(
+                raw,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=session.hub.limits.auth_seconds,
+                ssl_shutdown_timeout=session.hub.limits.close_seconds,
+            )
+        except (OSError, RuntimeError) as error:  # RuntimeError: the socket was closed meanwhile
+            log.debug("no TLS after STARTTLS: %s", type(error).__name__)
+        self._upgrade = None
+        self._starttls = None
+        if secure is None or session.ended:
+            raw.abort()
+            self.connection_lost(None)  # nobody else says so when the handshake was not finished
+            return
+        self._transport = secure
+        self.write = secure.write
+        session.secured()
+
     # -- the session's wire ----------------------------------------------------------------------------------------
 
     def close(self) -> None:
         transport = self._transport
         if transport.is_closing():
+            return
+        if self._upgrade is not None:
+            transport.abort()
             return
         asyncio.get_running_loop().call_later(self._session.hub.limits.close_seconds, transport.abort)
         if transport.can_write_eof():

@@ -28,9 +28,10 @@ MAX_FRAME = 262_144 + 1024  # bytes; the stream's own limit answers before this 
 class WebSocketConnection(WSListener):
     """Frames in; the frames out are made by the session and written together."""
 
-    def __init__(self, make: SessionMaker) -> None:
+    def __init__(self, make: SessionMaker, forwarded: str) -> None:
         super().__init__()
         self._make = make
+        self._forwarded = forwarded
         self._transport: Any = None
         self._socket: Any = None
         self._session: Session | None = None
@@ -39,7 +40,8 @@ class WebSocketConnection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         self._socket = transport.underlying_transport
-        self._session = self._make(self, peer_address(self._socket))
+        self._session = self._make(self, peer_address(self._socket), self._forwarded)
+        self._session.begin()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         session = self._session
@@ -117,7 +119,9 @@ async def listen(
     def accept(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         chosen = {"Sec-WebSocket-Protocol": SUBPROTOCOL} if SUBPROTOCOL in offered.replace(",", " ").split() else None
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), WebSocketConnection(make))
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+        connection = WebSocketConnection(make, forwarded)
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), connection)
 
     # A small first buffer and no second event loop underneath: memory per idle connection (design §8).
     return await ws_create_server(
