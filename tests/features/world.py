@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.rest.contract import CheckedTransport, Contract
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import App, AppSettings, User
@@ -95,6 +96,7 @@ class World:
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *history_rest.routes(self.history),
         ]
+        self.contract = Contract(self.routes)
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
         self.app: App
         self.other: App
@@ -110,7 +112,7 @@ class World:
 
     def client(self, token: str = "") -> httpx.AsyncClient:
         headers = {"CB-Token": token} if token else {}
-        transport = httpx.ASGITransport(self.http, raise_app_exceptions=False)
+        transport = CheckedTransport(httpx.ASGITransport(self.http, raise_app_exceptions=False), self.contract)
         return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
 
     async def login(self, user: User, app: App | None = None) -> httpx.AsyncClient:
