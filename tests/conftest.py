@@ -19,6 +19,16 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for the tests that crash it: small, because recovery syncs every file of every database."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing("PostgreSQL is not installed")
+    with PostgresServer(binaries) as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh empty database; each test that asks for it runs once per kind of database."""

@@ -43,16 +43,16 @@ async def put_all(store: Store, sends: dict[str, str], *, seconds: float = 0.0) 
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["stopped", "crashed"])
-async def test_postgres_restarted_in_mid_batch(postgres_server: PostgresServer, crash: bool) -> None:
+async def test_postgres_restarted_in_mid_batch(own_postgres: PostgresServer, crash: bool) -> None:
     dice = random.Random(7)
-    async with opened(postgres_server.create_database(), batch=40) as store:
+    async with opened(own_postgres.create_database(), batch=40) as store:
         for dialog_id in DIALOGS:
             await store.dialog(dialog_id, 1, 2)
         wanted = {mid(n): DIALOGS[dice.randrange(3)] for n in range(3000)}
         putting = asyncio.create_task(put_all(store, wanted, seconds=2.5))
         for _ in range(2):
             await asyncio.sleep(dice.uniform(0.3, 0.6))
-            await asyncio.to_thread(postgres_server.restart, crash=crash)
+            await asyncio.to_thread(own_postgres.restart, crash=crash)
         sends = await putting
         assert [repr(send.error) for send in sends.values() if send.error is not None] == []
         # Each was sent once: one whose commit was uncertain is new to everybody all the same.
@@ -67,17 +67,17 @@ def test_a_driver_that_is_out_of_step_is_an_outage() -> None:
     assert isinstance(translated(error), Unreachable)
 
 
-async def test_what_was_refused_and_is_sent_again_keeps_its_order(postgres_server: PostgresServer) -> None:
-    async with opened(postgres_server.create_database(), batch=10, patience=0.4) as store:
+async def test_what_was_refused_and_is_sent_again_keeps_its_order(own_postgres: PostgresServer) -> None:
+    async with opened(own_postgres.create_database(), batch=10, patience=0.4) as store:
         for dialog_id in DIALOGS:
             await store.dialog(dialog_id, 1, 2)
         wanted = {mid(n): DIALOGS[n % 3] for n in range(600)}
-        await asyncio.to_thread(postgres_server.stop, crash=True)
+        await asyncio.to_thread(own_postgres.stop, crash=True)
         try:
             putting = asyncio.create_task(put_all(store, wanted))
             await asyncio.sleep(0.7)
         finally:
-            await asyncio.to_thread(postgres_server.start)
+            await asyncio.to_thread(own_postgres.start)
         sends = await putting
         refused = {id_: wanted[id_] for id_, send in sends.items() if send.error is not None}
         assert all(isinstance(sends[id_].error, Unavailable) for id_ in refused)
@@ -138,10 +138,10 @@ async def cutter(between: Cutter) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("way", ["before", "after"])
-async def test_a_connection_lost_at_commit(postgres_server: PostgresServer, way: str) -> None:
-    url = postgres_server.create_database()
-    between = Cutter(postgres_server.port)
-    async with cutter(between) as port, opened(url.replace(f":{postgres_server.port}/", f":{port}/")) as store:
+async def test_a_connection_lost_at_commit(own_postgres: PostgresServer, way: str) -> None:
+    url = own_postgres.create_database()
+    between = Cutter(own_postgres.port)
+    async with cutter(between) as port, opened(url.replace(f":{own_postgres.port}/", f":{port}/")) as store:
         await store.dialog(DIALOG, 1, 2)
         for n in range(0, 60, 20):
             between.arm = way
