@@ -8,6 +8,7 @@ import logging
 import ssl
 from typing import Any
 
+from voxcube import __version__
 from voxcube.server import tls
 from voxcube.server.c2s.dispatch import Dispatch
 from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
@@ -50,8 +51,11 @@ from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.jobs import Jobs
+from voxcube.server.rest import docs
 from voxcube.server.rest.app import create_app
 from voxcube.server.rest.http import HttpServer
+from voxcube.server.rest.normalise import Limits as RequestLimits
+from voxcube.server.rest.openapi import describe
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
@@ -287,15 +291,19 @@ class App:
             await cache.follow_generation()  # raises when the database is away
             return {"status": "ok", "node": config.node_name, "sessions": len(hub.connected)}
 
+        routes = [
+            *sessions_rest.routes(sessions),
+            *users_rest.routes(accounts, removal),
+            *dialogs_rest.routes(dialog_service, config.domain),
+            *history_rest.routes(history),
+        ]
         http = create_app(
-            [
-                *sessions_rest.routes(sessions),
-                *users_rest.routes(accounts, removal),
-                *dialogs_rest.routes(dialog_service, config.domain),
-                *history_rest.routes(history),
-            ],
+            routes,
             sessions=sessions,
             health=health,
+            origins=config.origins,
+            limits=RequestLimits(body=config.body_limit),
+            more=docs.pages(describe(routes, version=__version__)),
             unavailable=(Unreachable, Ambiguous, Contention),
         )
         await self._open_doors(xmpp, http)

@@ -16,9 +16,12 @@ from typing import Any, Self
 ENV_PREFIX = "VOXCUBE_"
 CONFIG_VARIABLE = "VOXCUBE_CONFIG"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+METRICS = ("loopback", "all", "off")
+SMALLEST_BODY = 4096
 LOG_FORMATS = ("console", "json")
 
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")  # RFC 6454 §6.2; of apps in a web view also other schemes
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -40,7 +43,7 @@ class Config:
     )
     domain: str = _option("localhost", "domain of the user addresses (the chat host)", metavar="DOMAIN")
     host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 or :: for all", metavar="ADDRESS")
-    http_port: int = _option(8080, "REST, /health; 0 turns it off", metavar="PORT")
+    http_port: int = _option(8080, "REST, /docs, /health, /metrics; 0 turns it off", metavar="PORT")
     https_port: int = _option(8443, "the same over TLS; 0 turns it off", metavar="PORT")
     xmpp_port: int = _option(
         5222, "XMPP over TCP with STARTTLS (in clear with --plaintext); 0 turns it off", metavar="PORT"
@@ -60,6 +63,11 @@ class Config:
     max_half_open: int = _option(
         100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
     )
+    cors_origins: str = _option(
+        "*", "origins of web pages that may call the REST API, as https://app.example.org; * for all", metavar="LIST"
+    )
+    body_limit: int = _option(1024 * 1024, "largest body of a REST request, in bytes", metavar="BYTES")
+    metrics: str = _option("loopback", "who may read /metrics: " + ", ".join(METRICS), metavar="WHO")
     plaintext: bool = _option(False, "XMPP without TLS on --xmpp-port; loopback only", metavar="BOOL")
     unlimited: bool = _option(False, "switch rate limits and login throttling off; loopback only", metavar="BOOL")
     database: str = _option(
@@ -114,6 +122,11 @@ class Config:
         """The networks of `trusted_proxies`. Raises ValueError."""
         return tuple(ipaddress.ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
+
     def check(self) -> None:
         """Raises ConfigError when a value, or a combination of values, cannot be used."""
         if not _DOMAIN.fullmatch(self.domain) or len(self.domain) > 253:
@@ -124,6 +137,13 @@ class Config:
         for f in fields(self):
             if f.name.endswith("_port") and not 0 <= getattr(self, f.name) <= 65535:
                 raise ConfigError(f"{f.name} {getattr(self, f.name)} is not between 0 and 65535")
+        for origin in self.origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(f"cors_origins: {origin!r} is not an origin like https://app.example.org")
+        if self.body_limit < SMALLEST_BODY:
+            raise ConfigError(f"body_limit {self.body_limit} is too small: a login may need {SMALLEST_BODY} bytes")
+        if self.metrics not in METRICS:
+            raise ConfigError(f"metrics {self.metrics!r} is none of {', '.join(METRICS)}")
         if self.max_half_open < 0:
             raise ConfigError("max_half_open must not be negative")
         taken: dict[int, str] = {}
