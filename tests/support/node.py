@@ -157,11 +157,12 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def running(data: Path, *logins: str, limits: Limits | None = None) -> AsyncIterator[Node]:
-    """A server on free ports, with these users and `zed` in another application."""
+async def running(data: Path, *logins: str, limits: Limits | None = None, **options: Any) -> AsyncIterator[Node]:
+    """A server on free ports, with these users and `zed` in another application; `options` are those of Config."""
     doors = ("http", "https", *DOORS)
     ports: dict[str, Any] = {f"{door}_port": free_port() for door in doors}
-    config = Config(data=data, plaintext=True, unlimited=True, node=data.name, **ports)
+    config = Config(**{"data": data, "plaintext": True, "unlimited": True, "node": data.name, **ports, **options})
+    config.check()
     data.mkdir(parents=True, exist_ok=True)
     node = Node(config)
     async with Accounts.open(config) as accounts:

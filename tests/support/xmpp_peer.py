@@ -32,6 +32,14 @@ def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True) -> bytes:
     return bytes([opcode | (0x80 if fin else 0)]) + head + b"\0\0\0\0" + payload  # a mask of zeros changes nothing
 
 
+def blind_context() -> ssl.SSLContext:
+    """TLS for a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Peer:
     """One connection. `text` is all that was received, `ended` the way the connection ended once it has."""
 
@@ -63,11 +71,7 @@ class Peer:
 
         `narrow`: hardly anything fits between the server and this client.
         """
-        context = None
-        if tls:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        context = blind_context() if tls else None
         plug = socket.socket()
         plug.setblocking(False)
         if narrow:
@@ -216,6 +220,17 @@ class Peer:
             )
         await self.wait("open")
         return await self.wait("stream:features")
+
+    async def starttls(self, *, behind: str = "") -> None:
+        """Has TLS negotiated; `behind` is what is sent in clear in one piece with the wish for it."""
+        self.send(f'<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"/>{behind}')
+        await self.wait("proceed")
+        await self.upgrade()
+
+    async def upgrade(self, context: ssl.SSLContext | None = None) -> None:
+        """Negotiates TLS; a new stream follows."""
+        await self.writer.start_tls(context or blind_context(), server_hostname="localhost")
+        self.restart()
 
     def auth(self, username: str, password: str) -> None:
         """Sends credentials."""
