@@ -34,13 +34,14 @@ class Client:
         chat_host: the domain of the chat, which is part of every address and named by the server's certificate.
         auth_secret: signs session requests, if the application has a secret.
         chat_address: the host to connect to, when it is not ``chat_host``.
-        chat_port: by default 5223 for ``tls``, 5222 for ``tcp``, 5291 for ``ws``.
+        chat_port: by default 5223 for ``tls``, 5222 for ``starttls`` and ``tcp``, 5291 for ``ws``.
         chat_url: the address of the WebSocket with ``transport="ws"``, in place of ``chat_address`` and
             ``chat_port``, e.g. ``wss://example.org/chat``; ``ws://`` only on this machine, unless
             ``allow_plaintext``. The certificate is then checked for the name in this address.
-        transport: ``"tls"`` is TLS from the first byte (XEP-0368); ``"ws"`` is a secure WebSocket (RFC 7395),
-            which gets through where only web traffic is let through, and needs the extra ``voxcube[ws]``; ``"tcp"``
-            is unencrypted, for tests on this machine.
+        transport: ``"tls"`` is TLS from the first byte (XEP-0368); ``"starttls"`` begins in clear and goes on
+            encrypted before anything is told (RFC 6120 §5), and fails where that is not offered; ``"ws"`` is a secure
+            WebSocket (RFC 7395), which gets through where only web traffic is let through, and needs the extra
+            ``voxcube[ws]``; ``"tcp"`` is unencrypted, for tests on this machine.
         tls: an own TLS context, for the chat and for the REST API.
         ca_file: a file with certificates to trust beside those of the system, e.g. a server's self-signed one.
         allow_plaintext: lets passwords travel unencrypted to other machines.

@@ -12,7 +12,7 @@ from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, TransportError
 from voxcube.client.sockets import Wire, dial
 from voxcube.xmpp import ns, sm, stanza
-from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, StreamFailed
+from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, StartTls, StreamFailed
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import Framing, TcpFraming, WebSocketFraming
 from voxcube.xmpp.jid import Jid
@@ -40,6 +40,7 @@ class Connection:
 
     def __init__(
         self,
+        endpoint: Endpoint,
         stream: ClientStream,
         *,
         stream_management: bool,
@@ -49,6 +50,7 @@ class Connection:
         on_lost: Callable[[Exception], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._endpoint = endpoint
         self._stream = stream
         self._stream_management = stream_management
         self._on_authenticated = on_authenticated
@@ -57,6 +59,7 @@ class Connection:
         self._on_lost = on_lost
         self.jid: Jid | None = None
         self._wire: Wire | None = None
+        self._upgrade: asyncio.Task[None] | None = None
         self._bound: asyncio.Future[Jid] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._over = False
@@ -97,8 +100,16 @@ class Connection:
         Raises AuthenticationFailed and TransportError.
         """
         framing: Framing = WebSocketFraming() if endpoint.transport == "ws" else TcpFraming()
-        stream = ClientStream(framing, endpoint.domain, jid_local=local, password=password, resource=resource)
+        stream = ClientStream(
+            framing,
+            endpoint.domain,
+            jid_local=local,
+            password=password,
+            resource=resource,
+            starttls=endpoint.transport == "starttls",
+        )
         connection = cls(
+            endpoint,
             stream,
             stream_management=stream_management,
             on_authenticated=on_authenticated,
@@ -232,6 +243,8 @@ class Connection:
         self._over = True
         if self._keeper is not None and self._keeper is not asyncio.current_task():
             self._keeper.cancel()
+        if self._upgrade is not None and self._upgrade is not asyncio.current_task():
+            self._upgrade.cancel()
         if not self._bound.done():
             self._bound.set_exception(error)
             self._bound.exception()  # seen, even if nobody waits any more
@@ -257,6 +270,8 @@ class Connection:
                 return
             if isinstance(event, Element):
                 self._element(event)
+            elif isinstance(event, StartTls):
+                self._upgrade = asyncio.create_task(self._secure())
             elif isinstance(event, Authenticated):
                 self._on_authenticated()
             elif isinstance(event, AuthFailed):
@@ -271,6 +286,18 @@ class Connection:
             elif isinstance(event, Closed):
                 self._flush()
                 self._lose(TransportError("the server closed the chat stream"))
+        self._flush()
+
+    async def _secure(self) -> None:
+        """The server is ready for TLS (RFC 6120 §5.4.3)."""
+        assert self._wire is not None
+        assert self._endpoint.tls is not None
+        try:
+            await self._wire.start_tls(self._endpoint.tls, self._endpoint.tls_name)
+        except OSError as error:
+            self._lose(TransportError(f"no TLS with {self._endpoint.address}:{self._endpoint.port}: {error}"))
+            return
+        self._stream.secured()
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:

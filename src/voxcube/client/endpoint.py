@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-Transport = Literal["tls", "ws", "tcp"]
+Transport = Literal["tls", "starttls", "ws", "tcp"]
 
-DEFAULT_PORTS: dict[str, int] = {"tls": 5223, "ws": 5291, "tcp": 5222}
-# Application protocols to name in the handshake (XEP-0368 §3, RFC 7301).
+DEFAULT_PORTS: dict[str, int] = {"tls": 5223, "starttls": 5222, "ws": 5291, "tcp": 5222}
+# Application protocols to name in the handshake (XEP-0368 §3, RFC 7301). An upgraded stream names none.
 _ALPN: dict[str, list[str]] = {"tls": ["xmpp-client"], "ws": ["http/1.1"]}
 
 

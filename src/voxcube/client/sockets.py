@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import ssl
 from typing import Protocol, cast
 
 from voxcube.client.endpoint import Endpoint
@@ -15,6 +16,9 @@ class Wire(Protocol):
 
     def write(self, payloads: list[bytes]) -> None:
         """Sends complete top-level elements, in order."""
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        """Goes on encrypted, with a peer whose certificate is for ``name``. Raises OSError."""
 
     def abort(self) -> None:
         """Drops the socket at once."""
@@ -40,7 +44,7 @@ class Receiver(Protocol):
 
 
 class StreamWire(asyncio.Protocol):
-    """TCP, from the first byte in TLS or not."""
+    """TCP, in TLS from the first byte, later, or not."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -60,6 +64,14 @@ class StreamWire(asyncio.Protocol):
     def write(self, payloads: list[bytes]) -> None:
         assert self._transport is not None
         self._transport.write(payloads[0] if len(payloads) == 1 else b"".join(payloads))
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        secure = await loop.start_tls(self._transport, self, context, server_hostname=name)
+        if secure is None:  # it was closed meanwhile
+            raise ConnectionResetError("the connection ended during the TLS handshake")
+        self._transport = secure
 
     def abort(self) -> None:
         assert self._transport is not None

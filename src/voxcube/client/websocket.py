@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import picows
@@ -59,6 +60,9 @@ class WebSocketWire(picows.WSListener):
     def write(self, payloads: list[bytes]) -> None:
         for payload in payloads:
             self._transport.send(picows.WSMsgType.TEXT, with_namespace(payload))
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        raise OSError("a WebSocket is not upgraded")  # RFC 7395 §3.8: it is encrypted from the start
 
     def abort(self) -> None:
         self._transport.disconnect(False)
