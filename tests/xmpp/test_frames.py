@@ -6,6 +6,7 @@ from tests.xmpp.helpers import CLOSE, MESSAGE, OPEN, element
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.expat import RENEW_AFTER
 from voxcube.xmpp.frames import FrameParser, parse_frame
+from voxcube.xmpp.framing import ParserPool, WebSocketFraming
 from voxcube.xmpp.xml import Element, serialize
 
 
@@ -98,3 +99,16 @@ def test_expat_is_renewed() -> None:
     for number in range(RENEW_AFTER // 60_000 + 1):
         assert parser.parse(b"<a%d>%s</a%d>" % (number, b"x" * 60_000, number)).name == f"a{number}"
     assert parser._expat is not first
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"<a", b"<a>", b"text", b"<a/>text>", b"<a/><b/>", b"</frames>", b"<a></b>", b"<!--x-->", b"<a b='1' b='2'/>"],
+)
+def test_a_bad_frame_is_no_other_connections_business(bad: bytes) -> None:
+    pool = ParserPool()
+    first, second = WebSocketFraming(pool), WebSocketFraming(pool)
+    assert second.receive(b"<message/>") == [Element("message")]
+    assert [type(token) for token in first.receive(bad)] == [RemoteProtocolError]
+    assert second.receive(b"<iq/>") == [Element("iq")]
+    assert first.receive(b"<presence/>") == [Element("presence")]

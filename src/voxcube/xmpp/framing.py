@@ -53,11 +53,19 @@ class ParserPool:
         """`kept`: how many parsers wait at most for the next stream that has something to say."""
         self._kept = kept
         self._idle: list[StreamParser] = []
+        self._frames: dict[tuple[int, int], FrameParser] = {}
 
     def take(self, *, max_stanza: int, max_depth: int) -> StreamParser:
         if self._idle:
             return self._idle.pop()
         return StreamParser.between_stanzas(max_stanza=max_stanza, max_depth=max_depth)
+
+    def frames(self, *, max_stanza: int, max_depth: int) -> FrameParser:
+        """The parser for WebSocket frames with these limits."""
+        found = self._frames.get((max_stanza, max_depth))
+        if found is None:
+            found = self._frames[max_stanza, max_depth] = FrameParser(max_stanza=max_stanza, max_depth=max_depth)
+        return found
 
     def give_back(self, parser: StreamParser) -> None:
         if len(self._idle) < self._kept:
@@ -123,13 +131,15 @@ class TcpFraming:
 class WebSocketFraming:
     """One complete element per text frame; each carries its own namespace."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_parser", "_pool")
 
-    def __init__(self) -> None:
-        self._parser = FrameParser(max_stanza=_UNLIMITED)
+    def __init__(self, pool: ParserPool | None = None) -> None:
+        """With a `pool` all connections read their frames with one parser: a frame is complete in itself."""
+        self._pool = pool or ParserPool()
+        self._parser = self._pool.frames(max_stanza=_UNLIMITED, max_depth=64)
 
     def set_limits(self, *, max_stanza: int, max_depth: int) -> None:
-        self._parser = FrameParser(max_stanza=max_stanza, max_depth=max_depth)
+        self._parser = self._pool.frames(max_stanza=max_stanza, max_depth=max_depth)
 
     def receive(self, data: bytes) -> list[Token]:
         if not data or data.isspace():  # a keep-alive

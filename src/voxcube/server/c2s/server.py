@@ -72,7 +72,7 @@ class XmppServer:
     ) -> Session:
         trusted = self._hub.trusted_proxies
         stream = ServerStream(
-            WebSocketFraming() if websocket else TcpFraming(self._parsers),
+            WebSocketFraming(self._parsers) if websocket else TcpFraming(self._parsers),
             domain=self._hub.domain,
             aliases=self._hub.aliases,
             # Passwords travel only where nobody can read them; a trusted proxy has ended TLS (realtime §2.3).
