@@ -66,6 +66,10 @@ class Node:
         peer = await Peer.connect(
             self.app.doors[door], websocket=door in ("ws", "wss"), tls=door in ("xmpps", "wss"), narrow=narrow
         )
+        return self.adopt(peer)
+
+    def adopt(self, peer: Peer) -> Peer:
+        """Has a connection ended with the others."""
         self._peers.append(peer)
         return peer
 

@@ -65,11 +65,17 @@ class Peer:
 
     @classmethod
     async def connect(
-        cls, address: tuple[str, int], *, websocket: bool = False, tls: bool = False, narrow: bool = False
+        cls,
+        address: tuple[str, int],
+        *,
+        websocket: bool = False,
+        tls: bool = False,
+        narrow: bool = False,
+        headers: str = "",
     ) -> Self:
         """Connects; on a WebSocket the upgrade is done as well. Certificates are not looked at, as by Flutter.
 
-        `narrow`: hardly anything fits between the server and this client.
+        `narrow`: hardly anything fits between the server and this client. `headers`: more of them for the upgrade.
         """
         context = blind_context() if tls else None
         plug = socket.socket()
@@ -86,7 +92,7 @@ class Peer:
             writer.write(
                 b"GET /any HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n"
-                b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
+                b"Sec-WebSocket-Key: " + key + b"\r\n" + headers.encode() + b"\r\n"
             )
             answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
             assert answer.startswith(b"HTTP/1.1 101"), answer
