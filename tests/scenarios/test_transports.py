@@ -1,4 +1,4 @@
-"""One story over every way of our SDK into the chat: TLS, secure WebSocket, and both in clear."""
+"""One story over every way of our SDK into the chat: TLS at once or later, WebSocket, and both in clear."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,10 +20,13 @@ from voxcube.client import (
     Message,
     MessageState,
     TransportError,
+    tls_context,
 )
 
 HELLO = "Lunch? 🍕 <b>&amp;</b> ünïcode"
-WAYS = ("tls", "wss", "ws", "tcp")
+WAYS = ("tls", "starttls", "wss", "ws", "tcp")
+ENCRYPTED = ("tls", "starttls", "wss")
+DOORS = {"tls": "xmpps", "starttls": "xmpp", "wss": "wss", "tcp": "xmpp"}
 
 
 pytestmark = [
@@ -39,9 +42,20 @@ def event_loop_policy() -> uvloop.EventLoopPolicy:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
-    async with running(tmp_path_factory.mktemp("transports") / "node", "ann", "bob") as found:
-        yield found
+async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Node]]:
+    """A server whose port 5222 knows STARTTLS, and one where it is in clear."""
+    data = tmp_path_factory.mktemp("transports")
+    async with (
+        running(data / "encrypted", "ann", plaintext=False) as encrypted,
+        running(data / "clear", "ann") as clear,
+    ):
+        yield [encrypted, clear]
+
+
+@pytest.fixture
+def node(nodes: list[Node], way: str) -> Node:
+    """The server with this way in."""
+    return nodes[way == "tcp"]
 
 
 def options(node: Node, way: str, rest: str = "https") -> dict[str, Any]:
@@ -56,15 +70,16 @@ def options(node: Node, way: str, rest: str = "https") -> dict[str, Any]:
     }
     if way == "ws":
         return given | {"transport": "ws", "chat_url": f"ws://localhost:{node.app.doors['ws'][1]}/any/path?at=all"}
-    doors = {"tls": "xmpps", "wss": "wss", "tcp": "xmpp"}
-    address, port = node.app.doors[doors[way]]
+    address, port = node.app.doors[DOORS[way]]
     return given | {"transport": "ws" if way == "wss" else way, "chat_address": address, "chat_port": port}
 
 
 @asynccontextmanager
-async def person(node: Node, login: str, way: str, *, with_token: bool = False) -> AsyncIterator[Client]:
+async def person(
+    node: Node, login: str, way: str, *, with_token: bool = False, rest: str = "https"
+) -> AsyncIterator[Client]:
     """Somebody who has a session and is connected."""
-    async with Client(**options(node, way)) as cube:
+    async with Client(**options(node, way, rest)) as cube:
         session = await cube.auth.create_session(login=login, password=PASSWORD)
         await cube.chat.connect(session.user_id, None if with_token else PASSWORD)
         yield cube
@@ -120,7 +135,7 @@ async def test_a_wrong_password(node: Node, way: str) -> None:
         await cube.chat.connect(node.people["ann"].id, PASSWORD)
 
 
-@pytest.mark.parametrize("way", ["tls", "wss"])
+@pytest.mark.parametrize("way", ENCRYPTED)
 async def test_a_certificate_that_nobody_vouches_for(node: Node, way: str) -> None:
     given = options(node, way, rest="http")
     del given["ca_file"]
@@ -129,17 +144,21 @@ async def test_a_certificate_that_nobody_vouches_for(node: Node, way: str) -> No
             await cube.chat.connect(node.people["ann"].id, PASSWORD)
 
 
-@pytest.mark.parametrize("way", ["tls", "wss"])
-async def test_a_certificate_of_another_name(node: Node, way: str) -> None:
-    async with Client(**options(node, way) | {"chat_host": "chat.example.org"}) as cube:
-        with pytest.raises(TransportError, match="certificate"):
-            await cube.chat.connect(node.people["ann"].id, PASSWORD)
+async def test_a_certificate_of_another_name(nodes: list[Node], tmp_path: Path) -> None:
+    elsewhere = nodes[0].config.data
+    own: dict[str, Any] = {"tls_cert": elsewhere / "tls.crt", "tls_key": elsewhere / "tls.key"}
+    async with running(tmp_path / "data", "ann", plaintext=False, domain="chat.example.org", **own) as node:
+        for way in ENCRYPTED:
+            given = options(node, way, rest="http") | {"chat_host": "chat.example.org", "ca_file": own["tls_cert"]}
+            async with Client(**given) as cube:
+                with pytest.raises(TransportError, match="certificate"):
+                    await cube.chat.connect(node.people["ann"].id, PASSWORD)
 
 
 async def test_the_server_ends(tmp_path: Path) -> None:
     async with AsyncExitStack() as people:
-        async with running(tmp_path / "data", "ann", "bob") as node:
-            cubes = [await people.enter_async_context(person(node, "ann", way)) for way in WAYS]
+        async with running(tmp_path / "data", "ann", plaintext=False) as node:
+            cubes = [await people.enter_async_context(person(node, "ann", way, rest="http")) for way in WAYS[:-1]]
             states = [cube.chat.states() for cube in cubes]
         for stream in states:
             change = await next_of(stream)
@@ -147,7 +166,34 @@ async def test_the_server_ends(tmp_path: Path) -> None:
             assert isinstance(change.error, TransportError)
 
 
-async def test_no_websocket_there(node: Node) -> None:
+async def test_a_wss_address(nodes: list[Node]) -> None:
+    node = nodes[0]
+    given = options(node, "ws") | {"chat_url": f"wss://localhost:{node.app.doors['wss'][1]}"}
+    async with Client(**given) as cube:
+        await cube.chat.connect(node.people["ann"].id, PASSWORD)
+        assert await cube.chat.ping() < 5
+
+
+async def test_an_own_tls_context(nodes: list[Node]) -> None:
+    for way in ENCRYPTED:
+        given = options(nodes[0], way)
+        given["tls"] = tls_context(given.pop("ca_file"))
+        async with Client(**given) as cube:
+            session = await cube.auth.create_session(login="ann", password=PASSWORD)
+            await cube.chat.connect(session.user_id)
+            assert await cube.chat.ping() < 5
+
+
+async def test_starttls_where_it_is_not_offered(nodes: list[Node]) -> None:
+    """Somebody on the wire may have struck the offer out: no password goes there."""
+    node = nodes[1]
+    async with Client(**options(node, "tcp") | {"transport": "starttls"}) as cube:
+        with pytest.raises(TransportError, match="offers no TLS"):
+            await cube.chat.connect(node.people["ann"].id, PASSWORD)
+
+
+async def test_no_websocket_there(nodes: list[Node]) -> None:
+    node = nodes[0]
     _, port = node.app.doors["http"]
     given = options(node, "ws") | {"chat_url": f"ws://localhost:{port}/"}
     async with Client(**given) as cube:
