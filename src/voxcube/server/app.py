@@ -9,7 +9,7 @@ import ssl
 from typing import Any
 
 from voxcube import __version__
-from voxcube.server import tls
+from voxcube.server import metrics, tls
 from voxcube.server.c2s.dispatch import Dispatch
 from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
 from voxcube.server.c2s.server import XmppServer
@@ -18,6 +18,7 @@ from voxcube.server.cluster.bus import Bus
 from voxcube.server.cluster.local import LocalBus
 from voxcube.server.config import Config, ConfigError
 from voxcube.server.core.clock import Clock, SystemClock
+from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.ids import Ids
 from voxcube.server.delivery.handed import Handed
@@ -191,6 +192,8 @@ class App:
         online = OnlineTable(connected, writer, clock, config.node_name)
         connected.on_change = online.changed
 
+        counts = Counts()
+
         # Features.
         async def private_between(app_id: int, a: int, b: int) -> str:
             dialog = await dialog_service.private_between(app_id, a, b, create=True)
@@ -204,6 +207,7 @@ class App:
             encoder=MessageEncoder(router, config.domain, redeliver=late.redeliver, keep=late.keep),
             private_between=private_between,
             clock=clock,
+            counts=counts,
         )
         typing_relay = typing.Typing(TypingService(cache), router, config.domain)
         markers = receipts.Receipts(queue.mark, router, config.domain)
@@ -246,6 +250,7 @@ class App:
             gone=gone,
             ids=ids,
             limits=self._limits,
+            counts=counts,
             half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
             trusted_proxies=config.proxies,
         )
@@ -303,7 +308,11 @@ class App:
             health=health,
             origins=config.origins,
             limits=RequestLimits(body=config.body_limit),
-            more=docs.pages(describe(routes, version=__version__)),
+            more=[
+                *docs.pages(describe(routes, version=__version__)),
+                *metrics.routes(metrics.NodeMetrics(hub, writer, self.doors), config.metrics),
+            ],
+            requests=counts.requests,
             unavailable=(Unreachable, Ambiguous, Contention),
         )
         await self._open_doors(xmpp, http)

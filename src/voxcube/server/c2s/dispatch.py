@@ -157,6 +157,7 @@ class Dispatch:
         session.send(serialize(iq_result(stanza, *children, from_=self._domain)))
 
     def _refuse(self, session: Session, stanza: Element, condition: str, text: str | None) -> None:
+        session.hub.counts.refused.add(condition)
         if stanza.attrs.get("type") in _SILENT:
             return
         from_ = stanza.attrs.get("to") or self._domain

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from voxcube.server.core.counts import Counts
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import Admission
 from voxcube.server.core.peers import Network, counted_as, is_loopback
@@ -97,6 +98,7 @@ class Hub:
     gone: Callable[[Session], None]  # the session has ended
     ids: Ids
     limits: Limits = Limits()
+    counts: Counts = field(default_factory=Counts)
     half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
     bound: dict[str, Session] = field(default_factory=dict)

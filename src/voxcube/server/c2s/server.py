@@ -80,7 +80,9 @@ class XmppServer:
             starttls=starttls,
             new_id=self._hub.ids.object_id,
         )
-        return Session(self._hub, stream, wire, peer=client_behind(peer, forwarded, trusted), websocket=websocket)
+        session = Session(self._hub, stream, wire, peer=client_behind(peer, forwarded, trusted), websocket=websocket)
+        session.door = ("wss" if secure else "ws") if websocket else ("xmpps" if secure else "xmpp")
+        return session
 
     def stop_listening(self) -> None:
         for server in self._servers:

@@ -56,13 +56,14 @@ class Session:
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
         *("_task", "_timer", "_uncounted", "_websocket", "_wire", "address", "app_id", "available", "bare"),
         *("carbons", "caught", "ended", "full", "held", "hub", "js", "peer", "pending", "presence", "rooms", "roster"),
-        *("stream", "token_hash", "user_id"),
+        *("door", "stream", "token_hash", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
         """`peer` is the client's IP address. Call `begin` as soon as the wire works."""
         self.hub = hub
         self.peer = peer
+        self.door = ""  # by which it came, as the options name it
         self.stream = stream
         self._wire = wire
         self._websocket = websocket
@@ -148,6 +149,8 @@ class Session:
         elif kind is BindRequest:
             self._bind(event)
         elif kind is Closed:
+            if event.error:
+                self.hub.counts.ended.add(event.error)
             self._close_wire()  # with what the stream has said last
 
     def _wait(self, work: Awaitable[None]) -> None:
@@ -315,6 +318,7 @@ class Session:
                 return
             if self.caught and seq <= self.caught.get(dialog_id, 0):
                 return
+        self.hub.counts.delivered += 1
         data = head + self.address + tail
         self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
         if self._sent is not None:
@@ -383,6 +387,7 @@ class Session:
     def fail(self, condition: str, text: str = "") -> None:
         """Ends the connection with a stream error (RFC 6120 §4.9)."""
         if not self.ended:
+            self.hub.counts.ended.add(condition)
             self.stream.fail(condition, text)
             self._close_wire()
 

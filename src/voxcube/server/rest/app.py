@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired
 from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
@@ -33,6 +33,8 @@ REQUEST_HEADERS = (
 )
 #: In the ASGI scope: whether the path came with ``.json``; it means something for blobs (rest §8.4).
 JSON_SUFFIX = "voxcube.json_suffix"
+#: In the ASGI scope: a list whose one item is the path of the route that was met.
+ROUTE = "voxcube.route"
 
 
 def create_app(
@@ -44,12 +46,14 @@ def create_app(
     limits: Limits | None = None,
     unavailable: tuple[type[Exception], ...] = (),
     more: Sequence[BaseRoute] = (),
+    requests: dict[tuple[str, str, int], int] | None = None,
 ) -> ASGIApp:
     """The application for ``routes``.
 
     ``health`` raises a ``DomainError`` when the server cannot do its work; what it returns is told by ``GET /health``.
     ``origins`` are those that browsers may call from. ``more`` are routes that are no API calls (pages, metrics).
     ``unavailable`` are the errors that mean "try again later" (the database is away): answered 503.
+    ``requests`` is where requests are counted, by method, route and status.
     """
     limits = limits or Limits()
     failures = Failures(unavailable)
@@ -63,6 +67,7 @@ def create_app(
             *more,
         ],
         middleware=[
+            Middleware(Counted, requests={} if requests is None else requests),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(origins),
@@ -108,6 +113,29 @@ class CanonicalPath:
         await self._app(scope, receive, send)
 
 
+class Counted:
+    """Middleware: counts the requests. Strangers choose paths and methods: those of no route count together."""
+
+    def __init__(self, app: ASGIApp, requests: dict[tuple[str, str, int], int]) -> None:
+        self._app = app
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        route = ["other"]
+        method = scope["method"] if scope["method"] in METHODS else "other"
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                key = (method, route[0], message["status"])
+                self._requests[key] = self._requests.get(key, 0) + 1
+            await send(message)
+
+        await self._app({**scope, ROUTE: route}, receive, counting)
+
+
 class CatchAll:
     """Middleware: what no other place has caught is a JSON answer too, with the CORS headers of any other."""
 
@@ -124,6 +152,7 @@ class CatchAll:
 
 def _endpoint(route: Route, limits: Limits, failures: Failures) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        request.scope[ROUTE][0] = route.path
         try:
             return json_response(await _answer(route, request, limits), route.status)
         except Exception as error:
@@ -174,6 +203,7 @@ def _health(
     check: Callable[[], Awaitable[dict[str, object]]] | None, failures: Failures
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        request.scope[ROUTE][0] = "/health"
         try:
             details = await check() if check is not None else {}
         except Exception as error:

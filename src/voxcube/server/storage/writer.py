@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from voxcube.server.core.counts import Histogram
 from voxcube.server.core.errors import DomainError, Unavailable
 from voxcube.server.storage.database import (
     Ambiguous,
@@ -36,6 +37,8 @@ BATCH = 256  # changes in one transaction
 CAPACITY = 8192  # changes waiting before the doors stop reading
 PATIENCE = 15.0  # seconds a change may wait for a database that is away
 ATTEMPTS = 4  # runs of a batch that meets deadlocks
+COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+COMMIT_CHANGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BACKOFF = (0.01, 0.05, 0.2, 0.5, 1.0)
 
 
@@ -104,6 +107,8 @@ class Writer:
         self._room: asyncio.Event = asyncio.Event()
         self._room.set()
         self._closing = False
+        self.commit_seconds = Histogram(COMMIT_SECONDS)  # of transactions that were committed
+        self.commit_changes = Histogram(COMMIT_CHANGES)  # how many changes each of them was
 
     def start(self) -> None:
         for lane in self._lanes:
@@ -254,7 +259,7 @@ class Writer:
                     results.append((False, error))
 
         try:
-            await self._database.transaction(together, lane=lane.number)
+            await self._transaction(together, lane, len(changes) + len(jobs))
         except Exception:  # the slow and certain way: apart
             if changes:
                 await self._commit_changes(lane, changes)
@@ -283,6 +288,13 @@ class Writer:
                     return
                 change.error = alone
 
+    async def _transaction(self, fn: Fn, lane: _Lane, changes: int) -> Any:
+        started = time.perf_counter()
+        result = await self._database.transaction(fn, lane=lane.number)
+        self.commit_seconds.add(time.perf_counter() - started)
+        self.commit_changes.add(changes)
+        return result
+
     async def _attempt(self, lane: _Lane, changes: Sequence[Change]) -> Exception | None:
         """Runs a batch until it is committed (None) or will not be (the reason)."""
         conflicts = tries = 0
@@ -290,7 +302,7 @@ class Writer:
             for change in changes:
                 change.error = None
             try:
-                await self._database.transaction(lambda tx: self._apply(tx, changes), lane=lane.number)
+                await self._transaction(lambda tx: self._apply(tx, changes), lane, len(changes))
                 lane.give_up = 0.0
                 return None
             except (Contention, UniqueViolation) as error:
@@ -327,7 +339,7 @@ class Writer:
         conflicts = tries = 0
         while True:
             try:
-                result = await self._database.transaction(job.fn, lane=lane.number)
+                result = await self._transaction(job.fn, lane, 1)
                 lane.give_up = 0.0
                 _settle(job.future, True, result)
                 return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from voxcube.server.core.clock import Clock
+from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.core.models import DialogType
 
@@ -116,6 +117,7 @@ class MessageService:
         encoder: Encoder,
         private_between: Callable[[int, int, int], Awaitable[str]],
         clock: Clock,
+        counts: Counts | None = None,
     ) -> None:
         """`private_between(app, sender, other)` finds or makes the private dialog of two users."""
         self._facts = facts
@@ -123,6 +125,7 @@ class MessageService:
         self._encoder = encoder
         self._private_between = private_between
         self._clock = clock
+        self._counts = counts or Counts()
         self._keeping: set[asyncio.Future[None]] = set()
 
     def send(self, draft: Draft) -> Awaitable[None] | None:
@@ -210,6 +213,7 @@ class MessageService:
             raise Forbidden("You are not in this dialog")
 
     def _relayed(self, draft: Draft) -> None:
+        self._counts.relayed += 1
         self._encoder.deliver(draft)
         kept = self._encoder.keep(draft) if draft.to_user and draft.content else None
         if kept is None:
@@ -231,11 +235,14 @@ class MessageService:
         if error is None:
             draft.seq, draft.fresh = seq, fresh
             if fresh:
+                self._counts.stored += 1
                 self._encoder.deliver(draft)
-            elif draft.to_user:
-                self._encoder.redeliver(draft)
             else:
-                self._encoder.echo(draft)
+                self._counts.repeated += 1
+                if draft.to_user:
+                    self._encoder.redeliver(draft)
+                else:
+                    self._encoder.echo(draft)
         draft.done(draft, error)
         if draft.behind is not None:
             for send in draft.behind:
