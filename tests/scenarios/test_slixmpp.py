@@ -1,0 +1,116 @@
+"""A standard XMPP client that is not ours, slixmpp, logs in over STARTTLS and direct TLS and chats with an SDK user."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import slixmpp
+
+from tests.support.node import PASSWORD, Node, Person, running
+from voxcube.client import Client, EventStream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 10
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+    async with running(tmp_path_factory.mktemp("slixmpp") / "node", "ann", "bob", plaintext=False) as node:
+        yield node
+
+
+class Standard:
+    """A slixmpp client; `door` is xmpp (STARTTLS) or xmpps."""
+
+    def __init__(self, node: Node, person: Person, door: str, *, password: str = PASSWORD) -> None:
+        self.client: Any = slixmpp.ClientXMPP(person.jid, password)
+        self.client.enable_direct_tls = door == "xmpps"
+        self.client.enable_starttls = door == "xmpp"
+        self.client.ca_certs = Path(node.config.data / "tls.crt")
+        for plugin in ("xep_0030", "xep_0085", "xep_0198", "xep_0199", "xep_0280", "xep_0333"):
+            self.client.register_plugin(plugin)
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
+        self.happened: dict[str, asyncio.Future[Any]] = {}
+        for event in ("session_start", "failed_auth"):
+            self.happened[event] = asyncio.get_running_loop().create_future()
+            self.client.add_event_handler(event, lambda value, event=event: self._set(event, value))
+        self.client.add_event_handler("message", self.messages.put_nowait)
+        self.client.connect(*node.app.doors[door])
+
+    def _set(self, event: str, value: Any) -> None:
+        if not self.happened[event].done():
+            self.happened[event].set_result(value)
+
+    async def until(self, event: str) -> None:
+        await asyncio.wait_for(self.happened[event], SECONDS)
+
+    async def message(self) -> Any:
+        return await asyncio.wait_for(self.messages.get(), SECONDS)
+
+
+@asynccontextmanager
+async def standard(node: Node, person: Person, door: str, **more: Any) -> AsyncIterator[Standard]:
+    user = Standard(node, person, door, **more)
+    try:
+        yield user
+    finally:
+        await asyncio.wait_for(user.client.disconnect(), SECONDS)
+
+
+@asynccontextmanager
+async def sdk_user(node: Node, person: Person) -> AsyncIterator[Client]:
+    async with Client(
+        app_id=person.app_id,
+        auth_key=node.auth_key,
+        api_url=f"https://localhost:{node.app.doors['https'][1]}",
+        chat_host="localhost",
+        chat_address="127.0.0.1",
+        chat_port=node.app.doors["xmpps"][1],
+        ca_file=node.config.data / "tls.crt",
+    ) as cube:
+        session = await cube.auth.create_session(login=person.login, password=PASSWORD)
+        await cube.chat.connect(session.user_id, PASSWORD)
+        yield cube
+
+
+async def next_of(stream: EventStream[Any]) -> Any:
+    return await asyncio.wait_for(anext(stream), SECONDS)
+
+
+@pytest.mark.parametrize("door", ["xmpp", "xmpps"])
+async def test_a_chat_with_an_sdk_user(node: Node, door: str) -> None:
+    ann, bob = node.people["ann"], node.people["bob"]
+    async with standard(node, ann, door) as user, sdk_user(node, bob) as cube:
+        await user.until("session_start")
+        assert ("starttls" in user.client.features) is (door == "xmpp")
+        client, plugin = user.client, user.client.plugin
+        client.send_presence()
+        await client.get_roster(timeout=SECONDS)
+        assert "urn:xmpp:carbons:2" in (await plugin["xep_0030"].get_info(jid="localhost"))["disco_info"]["features"]
+        assert await plugin["xep_0199"].ping("localhost", timeout=SECONDS) < SECONDS
+        incoming = cube.chat.messages()
+        client.send_message(mto=bob.jid, mbody="Hei <b>&amp;</b> ☕", mtype="chat")
+        message = await next_of(incoming)
+        assert (message.body, message.sender_id) == ("Hei <b>&amp;</b> ☕", ann.id)
+        await cube.chat.send(to_user=ann.id, body="Hei!")
+        answer = await user.message()
+        assert (answer["body"], answer["type"], answer["from"].bare) == ("Hei!", "chat", bob.jid)
+        assert answer["to"] == client.boundjid.full
+        # Stream management counts both ways.
+        assert plugin["xep_0198"].enabled_out
+        plugin["xep_0198"].request_ack()
+        async with asyncio.timeout(SECONDS):
+            while plugin["xep_0198"].unacked_queue:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("door", ["xmpp", "xmpps"])
+async def test_a_wrong_password(node: Node, door: str) -> None:
+    async with standard(node, node.people["ann"], door, password="wrong horse") as user:
+        await user.until("failed_auth")
+        assert not user.happened["session_start"].done()
