@@ -1,0 +1,165 @@
+"""A user of our SDK and a user of the official JavaScript SDK, unmodified, talk with each other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.js_user import JsUser
+from tests.support.server_process import ServerProcess
+from voxcube.client import Attachment, Client, DeliveryStatus, EventStream, MessageState, StanzaError, TypingEvent
+
+PASSWORD = "correct horse"
+HELLO = "Lunch? 🍕 <b>&amp;</b> ünïcode"
+DEEP = {"city": "Oslo 🌧", "meta": {"a": "1", "b": {"c": "x 👍"}}}
+
+
+@dataclass
+class Pair:
+    """Ann with our SDK and bob with theirs."""
+
+    ann: Client
+    ann_id: int
+    bob: JsUser
+    bob_id: int
+
+    async def bob_gets(self, message_id: str) -> tuple[int, dict[str, Any]]:
+        sender, message = await self.bob.event("message", lambda _, found: found["id"] == message_id)
+        return sender, message
+
+    async def bob_sends(self, to: int | str, body: str, **extension: Any) -> str:
+        kind = "chat" if isinstance(to, int) else "groupchat"
+        message = {"type": kind, "body": body, "extension": {"save_to_history": 1, **extension}}
+        message_id: str = await self.bob.call("chat.send", to, message)
+        return message_id
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("two-sdks"), unlimited=True) as running:
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.fixture(params=[("tls", "ws"), ("ws", "wss")], ids=["tls-ws", "wss-wss"])
+async def pair(server: ServerProcess, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    ours, theirs = request.param
+    app = server.create_app()
+    ann_id, bob_id = (server.create_user(app["app_id"], login, PASSWORD) for login in ("ann", "bob"))
+    rest = {"ws": "http", "wss": "https"}[theirs]
+    config = {
+        "endpoints": {
+            "api": "localhost",
+            "api_url": f"{rest}://localhost:{server.addresses[rest][1]}",
+            "chat": "localhost",
+            "chat_url": f"{theirs}://localhost:{server.addresses[theirs][1]}",
+        },
+        "chat": {"streamManagement": {"enable": True}},
+    }
+    async with AsyncExitStack() as stack:
+        bob = await stack.enter_async_context(
+            JsUser(app["app_id"], app["auth_key"], config, trust=server.certificate if theirs == "wss" else None)
+        )
+        await bob.call("createSession", {"login": "bob", "password": PASSWORD})
+        await bob.call("chat.connect", {"userId": bob_id, "password": PASSWORD})
+        await bob.settle()
+        ann = await stack.enter_async_context(
+            Client(
+                app_id=app["app_id"],
+                auth_key=app["auth_key"],
+                api_url=f"https://localhost:{server.addresses['https'][1]}",
+                chat_host="localhost",
+                transport=ours,
+                chat_port=server.addresses["xmpps" if ours == "tls" else "wss"][1],
+                ca_file=server.certificate,
+            )
+        )
+        await ann.auth.create_session(login="ann", password=PASSWORD)
+        await ann.chat.connect(ann_id)
+        yield Pair(ann, ann_id, bob, bob_id)
+
+
+async def next_of(stream: EventStream[Any]) -> Any:
+    return await asyncio.wait_for(anext(stream), 10)
+
+
+async def test_a_private_chat(pair: Pair) -> None:
+    ann, bob = pair.ann, pair.bob
+    to_ann, delivered, read = ann.chat.messages(), ann.chat.delivered(), ann.chat.read()
+    typing = ann.chat.typing_events()
+    dialog = await ann.dialogs.create_private(pair.bob_id)
+    photo = Attachment("image", uid="9a8b7c", size=34567, width=640, height=480, data='{"lat": 59.9}')
+
+    await ann.chat.typing(dialog)
+    assert await bob.event("typing") == [True, pair.ann_id, None]
+    sent = await ann.chat.send(dialog, HELLO, properties=DEEP, attachments=[photo])
+    sender, message = await pair.bob_gets(sent.id)
+    assert (sender, message["body"], message["dialog_id"]) == (pair.ann_id, HELLO, dialog.id)
+    extension = message["extension"]
+    assert {name: extension[name] for name in DEEP} == DEEP
+    (attachment,) = extension["attachments"]
+    assert (attachment["uid"], attachment["type"], attachment["width"]) == ("9a8b7c", "image", "640")
+    assert await next_of(delivered) == DeliveryStatus(pair.bob_id, sent.id, dialog.id)
+    await bob.call("chat.sendReadStatus", {"messageId": sent.id, "userId": pair.ann_id, "dialogId": dialog.id})
+    assert await next_of(read) == DeliveryStatus(pair.bob_id, sent.id, dialog.id)
+
+    await bob.call("chat.sendIsTypingStatus", pair.ann_id)
+    assert await next_of(typing) == TypingEvent(pair.bob_id, None, True)
+    answer = await pair.bob_sends(pair.ann_id, "Yes! 🎉", dialog_id=dialog.id, markable=1, **DEEP)
+    got = await next_of(to_ann)
+    assert (got.id, got.body, got.sender_id, got.dialog_id) == (answer, "Yes! 🎉", pair.bob_id, dialog.id)
+    assert (got.properties, got.markable) == (DEEP, True)
+    assert await bob.event("delivered", lambda found, *_: found == answer) == [answer, dialog.id, pair.ann_id]
+    await ann.chat.mark_read(got)
+    assert await bob.event("read", lambda found, *_: found == answer) == [answer, dialog.id, pair.ann_id]
+
+    ours = await ann.messages.list(dialog.id)
+    theirs = await bob.call("chat.message.list", {"chat_dialog_id": dialog.id, "sort_asc": "date_sent"})
+    assert [message.id for message in ours] == [item["_id"] for item in theirs["items"]] == [sent.id, answer]
+    assert (ours[0].properties, ours[0].attachments, ours[0].state) == (DEEP, (photo,), MessageState.READ)
+    assert theirs["items"][0]["meta"] == DEEP["meta"]
+
+
+async def test_a_group(pair: Pair) -> None:
+    ann, bob = pair.ann, pair.bob
+    group = await bob.call("chat.dialog.create", {"type": 2, "name": "Lunch 🍕", "occupants_ids": [pair.ann_id]})
+    shown = await ann.dialogs.get(group["_id"])
+    assert (shown.name, set(shown.occupants_ids)) == ("Lunch 🍕", {pair.ann_id, pair.bob_id})
+    to_ann = ann.chat.messages(shown.id)
+    first = await pair.bob_sends(shown.id, HELLO, **DEEP)
+    got = await next_of(to_ann)
+    assert (got.id, got.body, got.sender_id, got.properties, got.is_group) == (first, HELLO, pair.bob_id, DEEP, True)
+    second = await ann.chat.send(shown, "On my way", properties=DEEP)
+    sender, message = await pair.bob_gets(second.id)
+    assert (sender, message["type"], message["body"]) == (pair.ann_id, "groupchat", "On my way")
+    assert message["extension"]["meta"] == DEEP["meta"]
+    await ann.chat.typing(shown)
+    assert await bob.event("typing") == [True, pair.ann_id, shown.id]
+    assert [message.id for message in await ann.messages.list(shown.id)] == [first, second.id]
+
+
+async def test_a_message_waits_for_the_other_sdk(pair: Pair) -> None:
+    ann, bob = pair.ann, pair.bob
+    await ann.chat.disconnect()
+    to_ann = ann.chat.messages()
+    waiting = [await pair.bob_sends(pair.ann_id, f"while you were away {n}", markable=1) for n in range(3)]
+    for message_id in waiting:
+        await bob.event("sent", lambda lost, sent, wanted=message_id: (sent or {}).get("id") == wanted)
+    await ann.chat.connect(pair.ann_id, PASSWORD)
+    for message_id in waiting:
+        got = await next_of(to_ann)
+        assert (got.id, got.delayed) == (message_id, True)
+        await bob.event("delivered", lambda found, *_, wanted=message_id: found == wanted)
+
+
+async def test_the_same_refusals(pair: Pair) -> None:
+    nobody = 99_999_999
+    with pytest.raises(StanzaError) as refused:
+        await pair.ann.chat.send(to_user=nobody, body="hello?")
+    message_id = await pair.bob_sends(nobody, "hello?")
+    found, error = await pair.bob.event("messageError")
+    assert (found, error["code"]) == (message_id, refused.value.code)
+    assert refused.value.code == 404
