@@ -38,47 +38,50 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, dict[str, Any]]]:
+    """A server and its application."""
     with ServerProcess(tmp_path_factory.mktemp("two-sdks"), unlimited=True) as running:
-        yield running
+        yield running, running.create_app()
         assert running.stop() == 0
 
 
 @pytest.fixture(params=[("tls", "ws"), ("ws", "wss")], ids=["tls-ws", "wss-wss"])
-async def pair(server: ServerProcess, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+async def pair(server: tuple[ServerProcess, dict[str, Any]], request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    process, app = server
     ours, theirs = request.param
-    app = server.create_app()
-    ann_id, bob_id = (server.create_user(app["app_id"], login, PASSWORD) for login in ("ann", "bob"))
+    login = request.node.name
     rest = {"ws": "http", "wss": "https"}[theirs]
     config = {
         "endpoints": {
             "api": "localhost",
-            "api_url": f"{rest}://localhost:{server.addresses[rest][1]}",
+            "api_url": f"{rest}://localhost:{process.addresses[rest][1]}",
             "chat": "localhost",
-            "chat_url": f"{theirs}://localhost:{server.addresses[theirs][1]}",
+            "chat_url": f"{theirs}://localhost:{process.addresses[theirs][1]}",
         },
         "chat": {"streamManagement": {"enable": True}},
     }
     async with AsyncExitStack() as stack:
-        bob = await stack.enter_async_context(
-            JsUser(app["app_id"], app["auth_key"], config, trust=server.certificate if theirs == "wss" else None)
-        )
-        await bob.call("createSession", {"login": "bob", "password": PASSWORD})
-        await bob.call("chat.connect", {"userId": bob_id, "password": PASSWORD})
-        await bob.settle()
         ann = await stack.enter_async_context(
             Client(
                 app_id=app["app_id"],
                 auth_key=app["auth_key"],
-                api_url=f"https://localhost:{server.addresses['https'][1]}",
+                api_url=f"https://localhost:{process.addresses['https'][1]}",
                 chat_host="localhost",
                 transport=ours,
-                chat_port=server.addresses["xmpps" if ours == "tls" else "wss"][1],
-                ca_file=server.certificate,
+                chat_port=process.addresses["xmpps" if ours == "tls" else "wss"][1],
+                ca_file=process.certificate,
             )
         )
-        await ann.auth.create_session(login="ann", password=PASSWORD)
+        for name in ("ann", "bob"):
+            await ann.users.signup(login=f"{name} {login}", password=PASSWORD)
+        ann_id = (await ann.auth.create_session(login=f"ann {login}", password=PASSWORD)).user_id
         await ann.chat.connect(ann_id)
+        bob = await stack.enter_async_context(
+            JsUser(app["app_id"], app["auth_key"], config, trust=process.certificate if theirs == "wss" else None)
+        )
+        bob_id = (await bob.call("createSession", {"login": f"bob {login}", "password": PASSWORD}))["user_id"]
+        await bob.call("chat.connect", {"userId": bob_id, "password": PASSWORD})
+        await bob.settle()
         yield Pair(ann, ann_id, bob, bob_id)
 
 
