@@ -138,7 +138,11 @@ class Client:
         return self._http.expires_at if self._http.session else None
 
     async def close(self) -> None:
-        """Leaves the chat, ends all event streams and closes all connections. The session lives on, on the server."""
+        """Leaves the chat, ends all event streams and closes all connections. The session lives on, on the server.
+
+        Example:
+            >>> await cube.close()
+        """
         try:
             await self.chat.destroy()
         finally:
