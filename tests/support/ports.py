@@ -9,10 +9,12 @@ _random = random.SystemRandom()  # hypothesis and tests seed the common one
 
 # Below the range from which the system takes the ports of outgoing connections: those could be gone when we listen.
 _FIRST, _LAST = 10240, 32767
-# Test processes that run side by side (pytest-xdist) look in ranges of their own.
+# Test processes that run side by side (pytest-xdist, or several runs) look in ranges of their own.
 _RANGES = 16
 _WIDTH = (_LAST - _FIRST + 1) // _RANGES
-_START = _FIRST + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _RANGES * _WIDTH
+_worker = os.environ.get("PYTEST_XDIST_WORKER")
+_number = os.getpid() if _worker is None else os.getppid() + int(_worker.removeprefix("gw"))
+_START = _FIRST + _number % _RANGES * _WIDTH
 
 
 def free_port() -> int:
