@@ -1,10 +1,14 @@
 """`/metrics`: what is counted, who may read it, and that strangers cannot make it grow."""
 
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 from starlette.applications import Starlette
 
 from tests.features.world import opened
+from tests.support.node import running
 from voxcube.server.core.counts import MOST_KINDS, Counts, Histogram, Kinds
 from voxcube.server.metrics import FORWARDED, _histogram, routes
 from voxcube.server.rest.app import create_app
@@ -59,7 +63,7 @@ def test_kinds_are_bounded() -> None:
     assert kinds["other"] == 1000 - MOST_KINDS
 
 
-async def test_requests_count_by_route(tmp_path: object) -> None:
+async def test_requests_count_by_route(tmp_path: Path) -> None:
     counts = Counts()
     async with opened(f"sqlite:///{tmp_path}/a.db") as world:
         app = create_app(world.routes, sessions=world.sessions, requests=counts.requests)
@@ -75,3 +79,11 @@ async def test_requests_count_by_route(tmp_path: object) -> None:
         ("other", "other", 404): 1,
         ("GET", "/health", 200): 1,
     }
+
+
+async def test_every_metric_is_in_the_reference(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/http.md").read_text()
+    documented = set(re.findall(r"^\| `(voxcube_\w+)", page, re.MULTILINE))
+    async with running(tmp_path / "a") as node, node.rest() as http:
+        text = (await http.get("/metrics")).text
+    assert set(re.findall(r"^# TYPE (voxcube_\w+)", text, re.MULTILINE)) == documented
