@@ -5,14 +5,18 @@ Sessions and accounts have their table in `tests/features/test_users_apart.py`; 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.features import test_users_apart as accounts
 from tests.features.world import World, opened
+from tests.support.node import running
 from voxcube.server.core.models import App, User
+from voxcube.server.rest.openapi import describe
 
 
 class Case(NamedTuple):
@@ -63,6 +67,13 @@ async def world(database_url: str) -> AsyncIterator[World]:
 async def test_every_route_is_in_a_table(world: World) -> None:
     declared = {f"{route.method} {route.path}" for route in world.routes}
     assert {case.route for case in CASES} | {case.route for case in accounts.CASES} == declared
+
+
+async def test_the_tests_know_every_route_of_the_server(world: World, tmp_path: Path) -> None:
+    """A feature that `app.py` wires and `World` does not would be in no table."""
+    async with running(tmp_path / "node") as node, node.rest() as http:
+        served = (await http.get("/docs/openapi.json")).json()
+    assert served["paths"] == json.loads(json.dumps(describe(world.routes, version="")["paths"]))
 
 
 class Side(NamedTuple):
