@@ -23,6 +23,7 @@ from voxcube.server.c2s.tcp import SessionMaker, peer_address
 
 SUBPROTOCOL = "xmpp"  # RFC 7395 §3.1
 MAX_FRAME = 262_144 + 1024  # bytes; the stream's own limit answers before this one
+MAX_BEFORE_LOGIN = 16_384  # of unfinished messages, which the stream has not counted yet
 
 
 class WebSocketConnection(WSListener):
@@ -66,7 +67,7 @@ class WebSocketConnection(WSListener):
         if self._message is None:
             self._message = bytearray()
         self._message += frame.get_payload_as_bytes()
-        if len(self._message) > MAX_FRAME:
+        if len(self._message) > (MAX_FRAME if session.user_id else MAX_BEFORE_LOGIN):
             session.fail("policy-violation", "stanza too big")
         elif frame.fin:
             payload, self._message = bytes(self._message), None
