@@ -73,6 +73,7 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
         "REST": [f"{scheme}://{_host(config)}:{doors[scheme][1]}" for scheme in ("http", "https") if scheme in doors],
         "WebSocket": [f"{scheme}://{_host(config)}:{doors[scheme][1]}" for scheme in ("ws", "wss") if scheme in doors],
         "XMPP (TLS)": [f"{_host(config)}:{doors['xmpps'][1]}"] if "xmpps" in doors else [],
+        "XMPP" if config.plaintext else "STARTTLS": [f"{_host(config)}:{doors['xmpp'][1]}"] if "xmpp" in doors else [],
     }
     facts = {
         "api_url": next(iter(urls["REST"]), None),
