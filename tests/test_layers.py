@@ -105,3 +105,11 @@ def test_only_storage_imports_a_database_driver() -> None:
         if not module.startswith("server.storage"):
             found = drivers & {name.split(".")[0] for name in imports(path)}
             assert not found, f"{module} imports {found}"
+
+
+def test_the_sdk_needs_one_package() -> None:
+    """What else it can use is imported by one module, and only when it is asked for."""
+    for module, path in modules():
+        if module.startswith("client"):
+            foreign = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"voxcube", "httpx"}
+            assert foreign == ({"picows"} if module == "client.websocket" else set()), f"{module} imports {foreign}"
