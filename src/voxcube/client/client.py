@@ -60,8 +60,12 @@ class Client:
         ImportError: ``transport="ws"`` without the extra ``voxcube[ws]``.
 
     Example:
-        >>> async with Client(app_id=3, auth_key="key", api_url="https://api.example.org",
-        ...                   chat_host="chat.example.org") as cube:
+        >>> async with Client(
+        ...     app_id=3,
+        ...     auth_key="key",
+        ...     api_url="https://api.example.org",
+        ...     chat_host="chat.example.org",
+        ... ) as cube:
         ...     session = await cube.auth.create_session(login="ann", password="s3cret-pass")
         ...     await cube.chat.connect(session.user_id, "s3cret-pass")
         ...     await cube.chat.send(body="Lunch?", to_user=88)

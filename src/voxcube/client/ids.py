@@ -36,7 +36,6 @@ def new_message_id() -> str:
     Ids of one process sort in the order they were made.
 
     Example:
-        >>> from voxcube.client import new_message_id
         >>> len(new_message_id())
         24
     """
