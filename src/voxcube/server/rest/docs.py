@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -37,7 +37,7 @@ article:target { border-color: var(--link); }
 article p { margin: .25rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; } td:first-child { white-space: nowrap; } .wide td:last-child { width: 60%; }
+th { font-weight: 600; } td:first-child { width: 12rem; } .wide td:last-child { width: 60%; }
 .method { display: inline-block; min-width: 4.2em; font: 600 .75rem ui-monospace, monospace; padding: .1em .5em;
   border-radius: 4px; background: var(--soft); text-align: center; }
 nav .method { min-width: 0; padding: 0 .3em; font-size: .65rem; }
@@ -87,13 +87,17 @@ def render(document: Json) -> str:
         for method, operation in operations.items():
             by_tag[operation["tags"][0]].append((method, path, operation))
     components = document["components"]
-    links, body = [], []
+    rows = [
+        (_code(name.removeprefix("Failure")), _inline(f["description"])) for name, f in components["responses"].items()
+    ]
+    links = ['<ul><li><a href="#failures">Failures</a></li></ul>']
+    body = ['<h2 id="failures">Failures</h2>', _table(("status", "when"), rows)]
     for tag, found in by_tag.items():
         links.append(f"<strong>{escape(tag.capitalize())}</strong><ul>")
         body.append(f'<h2 id="{escape(tag)}">{escape(tag)}</h2>')
         for method, path, operation in found:
             links.append(f'<li><a href="#{operation["operationId"]}">{_method(method)} {escape(path)}</a></li>')
-            body.append(_operation(method, path, operation, components))
+            body.append(_operation(method, path, operation))
         links.append("</ul>")
     links.append("<strong>Objects</strong><ul>")
     body.append("<h2>Objects</h2>")
@@ -123,7 +127,7 @@ def _method(method: str) -> str:
     return f'<span class="method {method}">{method.upper()}</span>'
 
 
-def _operation(method: str, path: str, operation: Json, components: Mapping[str, Any]) -> str:
+def _operation(method: str, path: str, operation: Json) -> str:
     parts = [
         f'<article id="{operation["operationId"]}"><h3>{_method(method)} <span class="path">{escape(path)}</span></h3>',
         _text(operation["summary"]),
@@ -141,12 +145,14 @@ def _operation(method: str, path: str, operation: Json, components: Mapping[str,
         parts.append("<h4>Parameters</h4>" + _table(("name", "in", "type"), listed))
     if body := operation.get("requestBody"):
         parts.append(f"<h4>Body</h4><p>{_type(next(iter(body['content'].values()))['schema'])}</p>")
-    rows = []
+    rows, failed = [], []
     for status, answer in operation["responses"].items():
         if "$ref" in answer:
-            answer = components["responses"][answer["$ref"].rpartition("/")[2]]
-        schema = answer["content"]["application/json"]["schema"]
-        rows.append((_code(status), _type(schema), _inline(answer["description"])))
+            failed.append(f'<a href="#failures">{_code(status)}</a>')
+        else:
+            schema = answer["content"]["application/json"]["schema"]
+            rows.append((_code(status), _type(schema), _inline(answer["description"])))
+    rows.append((" ".join(failed), _type({"$ref": REFERENCE + "Errors"}), "It has failed"))
     parts.append("<h4>Answers</h4>" + _table(("status", "body", "when"), rows, "wide"))
     parts.append("</article>")
     return "".join(parts)
