@@ -337,6 +337,26 @@ async def test_service_says_unauthorized(world: World) -> None:
         )
 
 
+async def test_equal_logins_at_once_are_one_piece_of_work(world: World) -> None:
+    passwords = Passwords(clock=world.clock, time_cost=1, memory_cost=8)
+    calls: list[str] = []
+    check = passwords._check
+
+    def counted(password_hash: str | None, password: str) -> bool:
+        calls.append(password)
+        return check(password_hash, password)
+
+    passwords._check = counted  # type: ignore[method-assign]
+    stored = await passwords.hash("right")
+    first = asyncio.create_task(passwords.verify(stored, "right"))
+    await asyncio.sleep(0)
+    first.cancel()  # whoever leaves takes nothing from the others
+    attempts = [passwords.verify(stored, word) for word in ["right", "wrong"] * 20]
+    assert await asyncio.gather(*attempts) == [True, False] * 20
+    assert sorted(calls) == ["right", "wrong"]
+    passwords.close()
+
+
 async def test_passwords_forget_what_was_changed_and_what_is_old(world: World) -> None:
     passwords = Passwords(clock=world.clock, time_cost=1, memory_cost=8, remember=60, capacity=1)
     calls: list[str] = []

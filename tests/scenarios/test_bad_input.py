@@ -362,6 +362,22 @@ async def test_who_hangs_up_during_the_login_never_came(node: Node, monkeypatch:
     assert came == []
 
 
+async def test_a_server_that_takes_its_time_cuts_nobody_off(hasty: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A crowd that logs in at once waits for its passwords to be hashed: longer than a silent client may wait.
+    authenticate = hasty.app.hub.authenticate
+
+    async def slow(app_id: int, user_id: int, password: str) -> Any:
+        await asyncio.sleep(hasty.app.hub.limits.auth_seconds * 1.5)
+        return await authenticate(app_id, user_id, password)
+
+    peer = await hasty.connect()
+    await peer.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(hasty.app.hub, "authenticate", slow)
+        peer.auth(hasty.people["ann"].name, PASSWORD)
+        await peer.wait("success")
+
+
 # -- resources ---------------------------------------------------------------------------------------------------------
 
 

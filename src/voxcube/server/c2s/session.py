@@ -181,6 +181,7 @@ class Session:
     # -- login -----------------------------------------------------------------------------------------------------
 
     async def _authenticate(self, request: AuthRequest) -> None:
+        self._set_timer(None)  # from here on it is we who take the time
         who = parse_user_local(request.username)
         condition, text = "not-authorized", "Password not verified"
         admission = None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import os
 import secrets
+import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +23,18 @@ T = TypeVar("T")
 
 #: Longer texts are no password of ours (rest §4.1: at most 40 characters), and are not worth hashing.
 LONGEST = 1024
+NICE = 10
 
 
 def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _step_back() -> None:
+    """A hashing thread leaves the processor to the event loop when both want it (Linux: threads have a nice value)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class Passwords:
@@ -37,7 +49,7 @@ class Passwords:
         *,
         clock: Clock | None = None,
         threads: int = 2,
-        waiting: int = 1000,
+        waiting: int = 4000,
         remember: float = 300.0,
         capacity: int = 100_000,
         time_cost: int = 2,
@@ -46,12 +58,13 @@ class Passwords:
         """``waiting``: checks in the queue at most. ``remember``: seconds. ``memory_cost``: KiB (defaults: OWASP)."""
         self._clock = clock or SystemClock()
         self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_cost, parallelism=1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_step_back)
         self._free = waiting
         self._remember = remember
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
         self._verified: OrderedDict[bytes, float] = OrderedDict()
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}  # equal logins at once are one piece of work
         self._decoy: str | None = None
 
     async def hash(self, password: str) -> str:
@@ -65,12 +78,24 @@ class Passwords:
         """
         if len(password) > LONGEST or _has_surrogate(password):
             return False
-        if password_hash is not None and self._remembered(mark := self._mark(password_hash, password)):
+        if password_hash is None:
+            return await self._in_pool(lambda: self._check(None, password))
+        mark = self._mark(password_hash, password)
+        if self._remembered(mark):
             self._verified.move_to_end(mark)
             return True
-        right = await self._in_pool(lambda: self._check(password_hash, password))
-        if right and password_hash is not None:
-            self._verified[self._mark(password_hash, password)] = self._clock.monotonic() + self._remember
+        task = self._checking.get(mark)
+        if task is None:
+            task = self._checking[mark] = asyncio.create_task(self._check_and_remember(mark, password_hash, password))
+        return await asyncio.shield(task)
+
+    async def _check_and_remember(self, mark: bytes, password_hash: str, password: str) -> bool:
+        try:
+            right = await self._in_pool(lambda: self._check(password_hash, password))
+        finally:
+            del self._checking[mark]
+        if right:
+            self._verified[mark] = self._clock.monotonic() + self._remember
             while len(self._verified) > self._capacity:
                 self._verified.popitem(last=False)
         return right
