@@ -104,6 +104,10 @@ class MessageStanzas:
 
         def done(draft: Draft, error: Exception | None) -> None:
             if error is None:
+                if dialog_id and not session.available:
+                    # Delivery goes to who is available; the sender gets its echo all the same (realtime §9.1).
+                    head, tail = draft.encoded
+                    session.deliver(head, tail, "", 0)
                 session.handled(ticket)
             else:
                 session.hub.dispatch.failed(session, stanza, ticket, error)
