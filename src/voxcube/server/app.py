@@ -232,7 +232,6 @@ class App:
         def gone(session: Session) -> None:
             joined.gone(session)
             presences.gone(session)
-            late.left(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)

@@ -417,10 +417,6 @@ class Session:
         """Whether the socket has taken everything."""
         return not self._wire.unwritten()
 
-    def unacknowledged(self) -> bool:
-        """Whether 1-1 messages were written to this session that it has not acknowledged."""
-        return self._sent is not None and any(item is not None for item in self._sent.unacked())
-
     def lost(self) -> None:
         """The socket is gone; called once. A stanza whose handling has begun is handled all the same."""
         self._end()

@@ -1,6 +1,6 @@
 """`<extraParams>`: what a chat message says beside its body (realtime §6, rest §7.1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -125,12 +125,15 @@ def encode(
     silent: bool = False,
     properties: Mapping[str, "str | Properties"] | None = None,
     attachments: Iterable[Mapping[str, str]] = (),
+    parsed: bool = False,
 ) -> Element:
     """Make `<extraParams>` from what `ExtraParams` describes.
 
     Raises ValueError for a property whose name cannot be an element's or whose text XML cannot carry; a name that
-    begins with a digit is written with `_` before it, as it would be repaired on the way in.
+    begins with a digit is written with `_` before it, as it would be repaired on the way in. What was `parsed` before
+    is not looked at: XML allows more names than we make ourselves.
     """
+    check = _unchecked if parsed else _check
     element = Element("extraParams", {"xmlns": ns.CLIENT})
     fixed = (
         ("save_to_history", "1" if save else None),
@@ -140,26 +143,30 @@ def encode(
         ("silent", "1" if silent else None),
     )
     element.children += [Element(name, None, [value]) for name, value in fixed if value is not None]
-    element.children += _elements(properties or {})
+    element.children += _elements(properties or {}, check)
     for attachment in attachments:
         for name, value in attachment.items():
-            _check(name, value)
+            check(name, value)
         element.children.append(Element("attachment", dict(attachment)))
     return element
 
 
-def _elements(properties: Mapping[str, "str | Properties"]) -> list[Element]:
+def _elements(properties: Mapping[str, "str | Properties"], check: Callable[[str, str], None]) -> list[Element]:
     elements = []
     for name, value in properties.items():
         if name[:1].isdigit():
             name = f"_{name}"
         if isinstance(value, str):
-            _check(name, value)
+            check(name, value)
             elements.append(Element(name, None, [value] if value else []))
         else:
-            _check(name, "")
-            elements.append(Element(name, None, _elements(value)))
+            check(name, "")
+            elements.append(Element(name, None, _elements(value, check)))
     return elements
+
+
+def _unchecked(name: str, value: str) -> None:
+    pass
 
 
 def _check(name: str, value: str) -> None:

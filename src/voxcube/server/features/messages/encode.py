@@ -145,8 +145,12 @@ def stored_inner(
     *,
     date_sent: int,
     dialog_id: str,
+    parsed: bool = False,
 ) -> str:
-    """The children of a message made from what is stored (`extras` is XML already)."""
+    """The children of a message made from what is stored (`extras` is XML already).
+
+    Raises ValueError for names and texts that XML does not take; what was `parsed` before has none.
+    """
     markable = extras is not None and "<markable" in extras
     extra = extra_params.encode(
         save=True,
@@ -155,6 +159,7 @@ def stored_inner(
         markable=markable,
         properties=properties,
         attachments=attachments,
+        parsed=parsed,
     )
     text = f"<body>{escape(body)}</body>" if body else ""
     return f"{text}{to_xml(extra)}{extras or ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
+from typing import NamedTuple
 
 from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.gate import Stream
@@ -16,7 +17,7 @@ from voxcube.server.delivery.sessions import Sessions, Target
 from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.encode import Encoded, frame, stored_inner
 from voxcube.server.storage import offline, presence
-from voxcube.server.storage.database import Database, DatabaseError, Tx
+from voxcube.server.storage.database import Database, Tx, UniqueViolation
 from voxcube.server.storage.late import LateMessage, LateStore
 from voxcube.server.storage.offline import OfflineMessage
 from voxcube.server.storage.writer import Writer
@@ -27,6 +28,15 @@ log = logging.getLogger(__name__)
 
 OFFLINE_MESSAGES = 100  # per user; older ones are in the history
 OFFLINE_DAYS = 30
+KEPT_AT_ONCE = 256  # messages in one transaction
+
+
+class _Kept(NamedTuple):
+    app_id: int
+    user_id: int
+    message_id: str
+    stanza: Encoded
+    now_ms: int
 
 
 class LateDelivery:
@@ -49,16 +59,17 @@ class LateDelivery:
         self._clock = clock
         self._domain = domain
         self._tasks: set[asyncio.Task[None]] = set()
+        self._to_keep: list[tuple[_Kept, asyncio.Future[None]]] = []
+        self._keeping = False
 
     async def catch_up(self, session: Session) -> None:
         """Delivers what the user was not handed, then what came meanwhile, each once and in order."""
-        found: list[LateMessage | OfflineMessage] = []
-        upto: dict[str, int] = {}
         try:
             found, upto = await self._missed(session)
-        except DatabaseError as error:
-            # `handed` has not moved: the next session gets them.
-            log.warning("late messages could not be read: %s", error)
+        except BaseException:
+            # It may not go on: acknowledging what comes now would hide what could not be read.
+            session.fail("internal-server-error")
+            raise
         held, session.held = session.held or [], None  # from here on it is written, not held
         for message in found:
             self._write(message, [session])
@@ -78,17 +89,6 @@ class LateDelivery:
         if handed < seq:
             for message in await self._store.range(dialog_id, seq, seq):
                 self._write(message, targets)
-
-    def left(self, session: Session) -> None:
-        """A session ended with messages it never acknowledged: the user's other sessions get them now."""
-        others = [other for other in self._sessions.of(session.user_id) if other is not session]
-        if others and session.unacknowledged():
-            self._start(self._pass_on(session, others))
-
-    async def _pass_on(self, session: Session, others: list[Target]) -> None:
-        found, _ = await self._missed(session)
-        for message in found:
-            self._write(message, others)
 
     async def _missed(self, session: Session) -> tuple[list[LateMessage | OfflineMessage], dict[str, int]]:
         """What the user was not handed, oldest first, and how far each dialog was read."""
@@ -122,26 +122,62 @@ class LateDelivery:
 
     def keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> Awaitable[None] | None:
         """Keeps a 1-1 message that is not stored, unless the user has an available session anywhere."""
-        return None if self._sessions.of(user_id) else self._keep(app_id, user_id, message_id, stanza)
+        if self._sessions.of(user_id):
+            return None
+        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._to_keep.append((_Kept(app_id, user_id, message_id, stanza, self._clock.now_ms()), kept))
+        if len(self._to_keep) == 1 and not self._keeping:
+            self._keeping = True
+            self._start(self._keep_all())
+        return kept
 
-    async def _keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> None:
-        now_ms = self._clock.now_ms()
-        if await presence.sessions_of(self._database, user_id, now_ms // 1000):
-            return  # on another node
+    async def _keep_all(self) -> None:
+        """One batch after the other, so that what is sent first is kept first."""
+        while batch := self._to_keep[:KEPT_AT_ONCE]:
+            del self._to_keep[:KEPT_AT_ONCE]
+            error: Exception | None = None
+            try:
+                await self._keep_batch([message for message, _ in batch])
+            except Exception as failure:
+                error = failure
+            for _, kept in batch:
+                if kept.done():
+                    continue
+                if error is None:
+                    kept.set_result(None)
+                else:
+                    kept.set_exception(error)
+        self._keeping = False
+
+    async def _keep_batch(self, batch: Sequence[_Kept]) -> None:
+        now = self._clock.now()
+        online = {
+            user_id  # on another node
+            for user_id in {message.user_id for message in batch}
+            if await presence.sessions_of(self._database, user_id, now)
+        }
 
         async def add(tx: Tx) -> None:
-            await offline.add(
-                tx,
-                app_id=app_id,
-                user_id=user_id,
-                message_id=message_id,
-                head=stanza[0],
-                tail=stanza[1],
-                now_ms=now_ms,
-                kept=OFFLINE_MESSAGES,
-            )
+            for message in batch:
+                if message.user_id not in online:
+                    await offline.add(
+                        tx,
+                        app_id=message.app_id,
+                        user_id=message.user_id,
+                        message_id=message.message_id,
+                        head=message.stanza[0],
+                        tail=message.stanza[1],
+                        now_ms=message.now_ms,
+                        kept=OFFLINE_MESSAGES,
+                    )
 
-        await self._writer.run(add)
+        for again in (True, True, False):
+            try:
+                await self._writer.run(add)
+                break
+            except UniqueViolation:  # another node has kept something for the same user
+                if not again:
+                    raise
 
     def _write(self, message: LateMessage | OfflineMessage, targets: Iterable[Target]) -> None:
         if isinstance(message, LateMessage):
@@ -163,6 +199,7 @@ class LateDelivery:
             message.extras,
             date_sent=message.date_sent,
             dialog_id=message.dialog_id,
+            parsed=True,
         )
         if late:
             inner += to_xml(delay.encode(delay.Delay(message.created_at // 1000, self._domain)))
