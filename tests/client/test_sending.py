@@ -127,6 +127,16 @@ class TestGroup:
         assert (message.state, message.dialog_id, message.recipient_id) == (MessageState.SENT, DIALOG_ID, None)
         assert message.is_group
 
+    async def test_the_echo_of_properties_alone(self) -> None:
+        async with FakeChat() as server, server.ready(chat_timeout=1.0) as (cube, session):
+            messages = cube.chat.messages(include_own=True)
+            sending = asyncio.create_task(cube.chat.send(GROUP, properties={"city": "Oslo"}))
+            session.echo(await session.next())
+            message = await sending
+            await cube.chat.send(GROUP, "Lunch?")
+            assert message.state is MessageState.SENT
+            assert (await anext(messages)).body == "Lunch?"  # the other is no message to those who listen
+
     async def test_by_dialog_id(self) -> None:
         async with FakeChat() as server, server.ready() as (cube, session):
             await cube.chat.send(dialog_id=DIALOG_ID, body="Lunch?")

@@ -81,6 +81,9 @@ class Inbox:
             return
         if kind not in ("chat", "groupchat"):
             return  # headlines are system messages and signalling
+        echo = wire.read_echo(stanza, me)
+        if echo is not None:
+            self._sends.confirm(*echo)
         if self._marker(stanza, me) or wire.changes_another(stanza) or self._content(stanza, me, is_carbon=False):
             return
         self._typing(stanza, me)
@@ -104,8 +107,6 @@ class Inbox:
         message = wire.read_message(stanza, me, is_carbon=is_carbon)
         if message is None:
             return False
-        if message.is_own and message.is_group:
-            self._sends.confirm(message.id, message.dialog_id)
         if message.id and not self._seen.add(message.sender_id, message.id):
             return True
         if self._mark_received is not None and message.markable and not message.is_own and message.dialog_id:

@@ -179,6 +179,12 @@ def read_typing(stanza: Element) -> TypingEvent | None:
     return TypingEvent(sender, dialog_id, state == chat_states.COMPOSING) if sender else None
 
 
+def read_echo(stanza: Element, me: int) -> tuple[str, str] | None:
+    """(message id, dialog) of what user ``me`` has sent to a group, whatever it says; None for anything else."""
+    sender, dialog_id = _sender(stanza)
+    return (stanza.get("id") or "", dialog_id) if sender == me and dialog_id is not None else None
+
+
 def read_message(stanza: Element, me: int, *, is_carbon: bool = False) -> Message | None:
     """The message in a stanza for user ``me``; None when it has neither body nor attachment, or no sender we know."""
     body = stanza.find("body")
