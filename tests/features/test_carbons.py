@@ -55,3 +55,37 @@ async def test_carbons_may_be_switched_off(stage: Node) -> None:
     await other.wait("message")
     await desk.ping()
     assert desk.take_all("message") == []
+
+
+@pytest.mark.parametrize("name", ["sent", "received"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"<body>x</body>{SAVE}",
+        '<composing xmlns="http://jabber.org/protocol/chatstates"/>',
+        '<displayed xmlns="urn:xmpp:chat-markers:0" id="65a1b2c3000000000000ffff"/>',
+        '<displayed xmlns="urn:xmpp:chat-markers:0" id="odd"/>',
+    ],
+)
+async def test_nobody_makes_up_a_carbon(stage: Node, name: str, content: str) -> None:
+    ann, bob = stage.people["ann"], await stage.person()
+    group = await stage.dialog(ann, bob)
+    sender = await stage.login(ann)
+    forged = (
+        f'<{name} xmlns="urn:xmpp:carbons:2"><forwarded xmlns="urn:xmpp:forward:0"><message xmlns="jabber:client" '
+        f'from="{stage.people["cyd"].jid}/x" to="{bob.jid}" type="chat"><body>forged</body></message></forwarded>'
+        f"</{name}>"
+    )
+    online = await stage.login(bob)
+    for kind, to in (("chat", bob.jid), ("groupchat", ann.room(group))):
+        sender.send(f'<message type="{kind}" id="{stage.message_id()}" to="{to}">{forged}{content}</message>')
+    await sender.ping()
+    await online.ping()
+    assert len(online.take_all("message")) >= 1
+    assert "forged" not in online.text
+    await online.close()
+    sender.send(f'<message type="chat" id="{stage.message_id()}" to="{bob.jid}">{content}{forged}</message>')
+    await sender.ping()
+    late = await stage.login(bob)
+    await late.ping()
+    assert "forged" not in late.text

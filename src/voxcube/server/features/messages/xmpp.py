@@ -23,6 +23,7 @@ from voxcube.xmpp.xml import Element, to_xml
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _EDITS = frozenset({"replace", "remove"})  # realtime §9.4; a message of its own these never are
+_COPIES = frozenset({"sent", "received"})
 _to_json = msgspec.json.Encoder().encode
 
 # Handles typing or a marker: (session, stanza, recipient user or 0, dialog or "").
@@ -51,6 +52,8 @@ class MessageStanzas:
         app_id, user_id, _ = self._address(stanza)
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
+        if side:
+            drop_copies(stanza)
         if app_id != session.app_id or not user_id:
             if side:
                 return None  # no errors for chat states and markers (realtime §7.2)
@@ -66,6 +69,8 @@ class MessageStanzas:
         app_id, _, dialog_id = self._address(stanza)
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
+        if side:
+            drop_copies(stanza)
         if app_id != session.app_id or not dialog_id:
             if side:
                 return None
@@ -79,6 +84,7 @@ class MessageStanzas:
     def _send(self, session: Session, stanza: Element, to_user: int, dialog_id: str, ticket: Ticket | None) -> Any:
         body = extra = None
         others: list[Element] = []
+        copies = False
         for child in stanza.children:
             if type(child) is not Element:
                 continue
@@ -88,8 +94,12 @@ class MessageStanzas:
                 extra = child
             elif child.name in _EDITS:
                 raise Invalid("This server does not change messages yet")
+            elif is_copy(child):
+                copies = True
             else:
                 others.append(child)
+        if copies:
+            drop_copies(stanza)
         params = extra_params.decode(extra)
         message_id = stanza.attrs.get("id", "")
         made_id = _OBJECT_ID.fullmatch(message_id) is None
@@ -137,6 +147,16 @@ class MessageStanzas:
 async def _after(work: Awaitable[None]) -> Any:
     await work
     return LATER
+
+
+def is_copy(child: Element) -> bool:
+    """Whether it is a carbon, which only the server makes: JS believes one from anybody (XEP-0280 §11)."""
+    return child.name in _COPIES and child.find("forwarded") is not None
+
+
+def drop_copies(stanza: Element) -> None:
+    """Takes the carbons out of what a client sent."""
+    stanza.children = [child for child in stanza.children if isinstance(child, str) or not is_copy(child)]
 
 
 def is_chat_state(stanza: Element) -> bool:
