@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -376,6 +377,21 @@ async def test_a_server_that_takes_its_time_cuts_nobody_off(hasty: Node, monkeyp
         patch.setattr(hasty.app.hub, "authenticate", slow)
         peer.auth(hasty.people["ann"].name, PASSWORD)
         await peer.wait("success")
+
+
+async def test_a_client_that_never_acknowledges_is_disconnected(hasty: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = hasty.app.hub
+    monkeypatch.setattr(hub, "limits", dataclasses.replace(hub.limits, unacknowledged=500))
+    # It reads all it gets, so that nothing but the list of what it might still miss would grow.
+    ann, bob = hasty.people["ann"], hasty.people["bob"]
+    sender, reader = await hasty.login(ann, sm=True), await hasty.login(bob, sm=True)
+    ids = [hasty.message_id() for _ in range(600)]
+    sender.send("".join(chat(bob.jid, message_id, save=True) for message_id in ids))
+    await reader.end()
+    await sender.request()
+    again = await hasty.login(bob)
+    assert [(await again.wait("message")).get("id") for _ in range(100)] == ids[-100:]
+    await hasty.hang_up()
 
 
 # -- resources ---------------------------------------------------------------------------------------------------------

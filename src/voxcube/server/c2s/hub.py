@@ -27,6 +27,7 @@ class Limits:
     failed_seconds: float = 60.0  # after a failed login: JS dials again for ever when we close first (realtime §2.3)
     close_seconds: float = 5.0  # how long a peer may take to read our last words
     outbox_bytes: int = 4 * 1024 * 1024  # what a slow reader may leave unread beyond what its socket takes
+    unacknowledged: int = 50_000  # stanzas that a client with stream management may leave uncounted
 
 
 class Outboxes:

@@ -336,9 +336,13 @@ class Session:
 
     def ask(self) -> None:
         """Asks for an acknowledgement, unless one is asked for or nothing is open."""
-        if self._sent is not None and not self._asked and len(self._sent):
+        if self._sent is None or not len(self._sent):
+            return
+        if not self._asked:
             self._asked = True
             self.send_raw(_R)
+        elif len(self._sent) > self.hub.limits.unacknowledged and not self.ended:
+            self._too_slow()
 
     def send_raw(self, data: bytes, *, framed: bool = False) -> None:
         """Puts bytes into the outbox; they are written at the end of this turn of the event loop."""
@@ -350,10 +354,13 @@ class Session:
         if self._paused:
             self._out_bytes += len(data)
             if self._out_bytes > self.hub.limits.outbox_bytes and not self.ended:
-                # A reader too slow: what it misses comes to it from storage when it is back.
-                log.info("a slow reader is disconnected")
-                self._drop_output()
-                self._wire.abort()
+                self._too_slow()
+
+    def _too_slow(self) -> None:
+        """What a slow reader misses comes to it from storage when it is back."""
+        log.info("a slow reader is disconnected")
+        self._drop_output()
+        self._wire.abort()
 
     def write_stream(self) -> None:
         """Moves what the stream machine has queued into the outbox."""
