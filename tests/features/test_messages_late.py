@@ -1,11 +1,15 @@
 """Messages that reach their receiver in another way than at once: from storage, from the queue, as an echo."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.node import Node, running
 from tests.support.postgres import PostgresServer
+from voxcube.server.features.messages import service
+from voxcube.server.features.messages.late import LateDelivery
 from voxcube.server.storage.database import Unreachable
 from voxcube.server.storage.late import LateStore
 
@@ -112,3 +116,25 @@ async def test_many_relayed_messages_wait_in_order_on_postgresql(
 ) -> None:
     async with running(tmp_path / "node", "ann", "bob", database=postgres_server.create_database()) as node:
         await test_many_relayed_messages_wait_in_order(node)
+
+
+async def test_a_sender_waits_for_what_is_being_kept(stage: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = stage.people["ann"], await stage.person()
+    one = await stage.login(ann, sm=True)
+    waiting: list[Sequence[object]] = []
+    release = asyncio.Event()
+
+    async def stuck(self: LateDelivery, batch: Sequence[object]) -> None:
+        waiting.append(batch)
+        await release.wait()
+
+    monkeypatch.setattr(LateDelivery, "_keep_batch", stuck)
+    monkeypatch.setattr(service, "KEEPING", 20)
+    one.send("".join(message(bob.jid, stage.message_id(), "later", "") for _ in range(200)))
+    async with asyncio.timeout(5):
+        while not waiting:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert len(waiting[0]) <= 20
+    release.set()
+    assert await one.request() == 201

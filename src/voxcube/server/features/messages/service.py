@@ -16,6 +16,7 @@ from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.core.models import DialogType
 
+KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
 GROUP_TYPES = (DialogType.GROUP, DialogType.PUBLIC, DialogType.BROADCAST)
 
 
@@ -129,9 +130,12 @@ class MessageService:
         self._keeping: set[asyncio.Future[None]] = set()
 
     def send(self, draft: Draft) -> Awaitable[None] | None:
-        """Sends a message; an awaitable comes back when a fact must be read first, and must be finished before the
-        same sender's next message. Raises NotFound, Forbidden (nothing was stored then); later errors come by `done`.
+        """Sends a message; an awaitable comes back when a fact must be read first or too much is being kept, and must
+        be finished before the same sender's next message. Raises NotFound, Forbidden (nothing was stored then); later
+        errors come by `done`.
         """
+        if not draft.save and len(self._keeping) >= KEEPING:
+            return self._send_later(draft)
         if draft.to_user:
             facts = self._known_private(draft)
         else:
@@ -142,6 +146,8 @@ class MessageService:
         return self._send_later(draft)
 
     async def _send_later(self, draft: Draft) -> None:
+        while not draft.save and len(self._keeping) >= KEEPING:
+            await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
         facts: Facts | None
         if draft.to_user:
             facts = await self._private(draft)
