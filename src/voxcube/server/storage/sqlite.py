@@ -35,6 +35,8 @@ T = TypeVar("T")
 OLDEST = (3, 38)  # the operator ->> of JSON
 READERS = 2
 BUSY_SECONDS = 10.0
+CHECKPOINT_SECONDS = 1.0
+LOG_PAGES = 16384  # of 4 KiB
 CHUNKS = (64, 16, 4, 1)  # rows in one set-wise change: few texts, so that all stay prepared
 _AWAY = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT")
 
@@ -51,8 +53,6 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     # Acknowledged means on disk: each commit is fsynced (design promise 1).
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # A checkpoint costs two more fsyncs: once in some 400 quiet commits instead of in 100.
-    connection.execute("PRAGMA wal_autocheckpoint = 4096")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -16384")
     if read_only:
@@ -130,6 +130,9 @@ class _WriteThread(threading.Thread):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(name="sqlite-writer", daemon=True)
         self._connection = connection
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self.commits = 0
+        self.checkpoint_due = False  # the log has grown too long
         # (function, future of the event loop); None ends the thread.
         self.jobs: queue.SimpleQueue[tuple[Callable[[Tx], Coroutine[Any, Any, Any]], asyncio.Future[Any]] | None]
         self.jobs = queue.SimpleQueue()
@@ -144,9 +147,50 @@ class _WriteThread(threading.Thread):
                 result = write(self._connection, fn)
             except BaseException as raised:
                 error = raised
+            self.commits += 1
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 done.get_loop().call_soon_threadsafe(_settle, done, result, error)
+            if self.checkpoint_due:
+                self.checkpoint_due = False
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
             del job, fn, done, result, error  # nothing is kept alive while the thread waits
+
+
+class _Checkpoints(threading.Thread):
+    """Moves what was committed from the log (WAL) into the database file, beside the writer.
+
+    Left to SQLite, every so many commits would do it themselves, with two more fsyncs and many pages to write, and all
+    who wait for that commit would wait for it (p99 at 100 messages/s on a busy disk: 6–8 ms instead of 6–45). A
+    passive checkpoint never makes the writer wait, but while it never rests the log only grows: beyond a size the
+    writer does it after all.
+    """
+
+    def __init__(self, path: Path, writer: _WriteThread) -> None:
+        super().__init__(name="sqlite-checkpoints", daemon=True)
+        self._path = path
+        self._writer = writer
+        self._end = threading.Event()
+        self.start()
+
+    def close(self) -> None:
+        self._end.set()
+        self.join()
+
+    def run(self) -> None:
+        connection = connect(self._path, read_only=False)
+        try:
+            seen = 0
+            while not self._end.wait(CHECKPOINT_SECONDS):
+                if self._writer.commits == seen:
+                    continue
+                seen = self._writer.commits
+                with contextlib.suppress(sqlite3.Error):  # say, a full disk: the writer will hear of it
+                    _, logged, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    if logged > LOG_PAGES:
+                        self._writer.checkpoint_due = True
+        finally:
+            connection.close()
 
 
 def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -170,6 +214,7 @@ class SqliteDatabase(Database):
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = [self._writer, self._points._connection]
         self._write_thread = _WriteThread(self._writer)
+        self._checkpoints = _Checkpoints(path, self._write_thread)
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
 
     async def row(self, query: Query, *args: Any) -> Row | None:
@@ -203,6 +248,7 @@ class SqliteDatabase(Database):
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._checkpoints.close)
         self._write_thread.jobs.put(None)
         await loop.run_in_executor(None, self._write_thread.join)
         await loop.run_in_executor(None, self._read_threads.shutdown)
