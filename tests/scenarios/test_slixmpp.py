@@ -1,4 +1,4 @@
-"""A standard XMPP client that is not ours, slixmpp, logs in over STARTTLS and direct TLS and chats with an SDK user."""
+"""slixmpp, a standard XMPP client, logs in over STARTTLS and direct TLS and chats with users of both SDKs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import slixmpp
 
+from tests.support.js_user import JsUser
 from tests.support.node import PASSWORD, Node, Person, running
 from voxcube.client import Client, EventStream
 
@@ -107,6 +108,39 @@ async def test_a_chat_with_an_sdk_user(node: Node, door: str) -> None:
         async with asyncio.timeout(SECONDS):
             while plugin["xep_0198"].unacked_queue:
                 await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def javascript_user(node: Node, person: Person, door: str) -> AsyncIterator[JsUser]:
+    doors, rest = node.app.doors, "https" if door == "wss" else "http"
+    endpoints = {
+        "api": "localhost",
+        "api_url": f"{rest}://localhost:{doors[rest][1]}",
+        "chat": "localhost",
+        "chat_url": f"{door}://localhost:{doors[door][1]}",
+    }
+    trust = node.config.data / "tls.crt"
+    async with JsUser(person.app_id, node.auth_key, {"endpoints": endpoints}, trust=trust) as user:
+        await user.call("createSession", {"login": person.login, "password": PASSWORD})
+        await user.call("chat.connect", {"userId": person.id, "password": PASSWORD})
+        await user.settle()
+        yield user
+
+
+@pytest.mark.parametrize(("door", "theirs"), [("xmpp", "wss"), ("xmpps", "ws")])
+async def test_a_chat_with_a_user_of_the_javascript_sdk(node: Node, door: str, theirs: str) -> None:
+    ann, bob = node.people["ann"], node.people["bob"]
+    async with standard(node, ann, door) as user, javascript_user(node, bob, theirs) as browser:
+        await user.until("session_start")
+        user.client.send_presence()
+        user.client.send_message(mto=bob.jid, mbody="Hei <b>&amp;</b> ☕", mtype="chat")
+        sender, message = await browser.event("message")
+        assert (sender, message["body"]) == (ann.id, "Hei <b>&amp;</b> ☕")
+        assert message["extension"]["date_sent"]  # apps read it without asking (quirks A23)
+        await browser.call("chat.send", ann.id, {"type": "chat", "body": "Hei!", "extension": {"save_to_history": 1}})
+        while not (answer := await user.message())["body"]:  # the markers that JS sends by itself
+            pass
+        assert (answer["body"], answer["type"], answer["from"].bare) == ("Hei!", "chat", bob.jid)
 
 
 @pytest.mark.parametrize("door", ["xmpp", "xmpps"])

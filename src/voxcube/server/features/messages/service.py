@@ -179,6 +179,8 @@ class MessageService:
     def _go(self, draft: Draft, facts: Facts | None) -> None:
         """Everything is known: check, store, deliver."""
         if draft.to_user:
+            if facts is None and draft.save and draft.to_user != draft.sender_id:
+                raise NotFound("The dialog does not exist")  # it was found or made a moment ago
             draft.dialog_id = "" if facts is None else facts.id
         else:
             self._check_group(draft, facts)
