@@ -1,4 +1,4 @@
-"""TCP bytes → tokens, and what the parser refuses (design §6, RFC 6120 §11)."""
+"""TCP bytes → tokens, and what the parser refuses (RFC 6120 §11)."""
 
 import tracemalloc
 from random import Random

@@ -1,4 +1,4 @@
-"""pyexpat set up for strangers: what is forbidden, and how its calls become a tree (design §6, RFC 6120 §11)."""
+"""pyexpat set up for strangers: what is forbidden, and how its calls become a tree (RFC 6120 §11)."""
 
 import pyexpat
 from collections.abc import Callable, Mapping

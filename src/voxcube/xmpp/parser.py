@@ -1,4 +1,4 @@
-"""TCP bytes → elements: a push parser whose cost is bounded whatever the peer sends (design §6, RFC 6120 §11).
+"""TCP bytes → elements: a push parser whose cost is bounded whatever the peer sends (RFC 6120 §11).
 
 Failures are values: the last token of a `feed` may be a RemoteProtocolError, so that what was complete before it is
 not lost, and the result does not depend on how the bytes were cut.

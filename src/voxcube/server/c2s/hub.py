@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long and how much a connection may (design §6)."""
+    """How long and how much a connection may."""
 
     auth_seconds: float = 30.0  # to the first <auth/>, and from the login to the bind
     failed_seconds: float = 60.0  # after a failed login: JS dials again for ever when we close first (realtime §2.3)

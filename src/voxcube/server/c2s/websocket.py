@@ -124,7 +124,7 @@ async def listen(
         connection = WebSocketConnection(make, forwarded)
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), connection)
 
-    # A small first buffer and no second event loop underneath: memory per idle connection (design §8).
+    # A small first buffer and no second event loop underneath: memory per idle connection.
     return await ws_create_server(
         accept,
         host,

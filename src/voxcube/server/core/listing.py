@@ -9,7 +9,7 @@ from typing import Any
 #: Operators of conditions. ``in`` and ``nin`` take lists; ``between`` is two conditions by the time it is here.
 OPERATORS = ("eq", "ne", "in", "nin", "lt", "lte", "gt", "gte", "start_with")
 
-MAX_SKIP = 100_000  # a skip costs its depth (design §4)
+MAX_SKIP = 100_000  # a skip costs its depth
 
 
 @dataclass(frozen=True, slots=True)

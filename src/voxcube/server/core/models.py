@@ -156,7 +156,7 @@ def pair_key(a: int, b: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One user's place in one dialog; it outlives leaving (``active`` False), so a rejoin continues (design §4).
+    """One user's place in one dialog; it outlives leaving (``active`` False), so a rejoin continues.
 
     ``handed``         highest seq handed to one of the user's sessions
     ``settled``        live messages that are own, read, deleted for the member or before ``base``

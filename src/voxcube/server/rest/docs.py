@@ -47,7 +47,7 @@ nav .method { min-width: 0; padding: 0 .3em; font-size: .65rem; }
   body { display: block; } nav { position: static; height: auto; border: 0; } main { padding: 1rem; }
 }
 """
-#: Nothing from anywhere: the one style that is in the page, by its hash, and links (design §6).
+#: Nothing from anywhere: the one style that is in the page, by its hash, and links.
 POLICY = "; ".join(
     (
         "default-src 'none'",

@@ -97,7 +97,7 @@ def _json(body: bytes, limits: Limits) -> Tree:
 
 
 def _check(tree: Tree, limits: Limits) -> None:
-    """Depth, number of values, and no NUL: PostgreSQL has no place for it (design §4)."""
+    """Depth, number of values, and no NUL: PostgreSQL has no place for it."""
     count = 0
     level: list[Any] = [tree]
     for _depth in range(limits.depth):

@@ -239,7 +239,7 @@ class DialogStore:
         await tx.execute(
             _INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _DIALOG_NAMES)
         )
-        # Sorted, as all locks are (design §4).
+        # Sorted, as all locks are.
         await tx.many(
             _ADD_MEMBERS,
             [

@@ -50,7 +50,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=512
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    # Acknowledged means on disk: each commit is fsynced (design promise 1).
+    # Acknowledged means on disk: each commit is fsynced.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")

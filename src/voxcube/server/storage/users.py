@@ -74,7 +74,7 @@ _ENDED_GUESTS = Query(
     .limit(bindparam("limit")),
     *("before", "limit"),
 )
-# Rows of a node whose lease has run out count as offline (design §5).
+# Rows of a node whose lease has run out count as offline.
 _IS_ONLINE = users.c.id.in_(
     select(presence.c.user_id)
     .join(nodes, nodes.c.node == presence.c.node)

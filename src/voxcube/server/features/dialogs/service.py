@@ -50,7 +50,7 @@ class SeenDialog:
 
     @property
     def unread(self) -> int:
-        """Unread messages by arithmetic (design §4)."""
+        """Unread messages by arithmetic."""
         member = self.view.member
         return 0 if member is None else max(0, self.view.dialog.live - member.settled)
 

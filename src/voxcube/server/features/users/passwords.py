@@ -1,4 +1,4 @@
-"""Hashes and checks passwords with argon2id, never on the event loop (design §4)."""
+"""Hashes and checks passwords with argon2id, never on the event loop."""
 
 from __future__ import annotations
 

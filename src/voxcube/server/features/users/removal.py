@@ -54,7 +54,7 @@ class Removal:
         now_ms = self._clock.now_ms()
 
         async def run(tx: Tx) -> list[Key]:
-            # Dialogs before anything else, as in every transaction (design §4). A session that is being opened waits at
+            # Dialogs before anything else, as in every transaction. A session that is being opened waits at
             # the account's row, and then finds that it is gone.
             left = await leave_dialogs(tx, app_id, user_id, now_ms)
             if not await self._users.delete(tx, app_id, user_id):
