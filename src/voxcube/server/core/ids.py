@@ -48,8 +48,3 @@ _default = Ids()
 def object_id() -> str:
     """A new dialog or message id from this process's default source."""
     return _default.object_id()
-
-
-def session_token() -> str:
-    """A new session token from this process's default source."""
-    return _default.token()

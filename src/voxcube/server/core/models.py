@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+#: What a member has had of a message: kinds of receipts, as they are stored.
+DELIVERED = 1
+READ = 2
+
 
 class DialogType(IntEnum):
     """Kinds of dialogs, numbered as the vendor's server does (quirks B: the JS enum swaps 1 and 4)."""

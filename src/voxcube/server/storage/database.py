@@ -7,7 +7,7 @@ same coroutines that await asyncpg on PostgreSQL are driven to their end by `dri
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from voxcube.server.storage.sql import Backend, Bulk, Query
@@ -113,6 +113,3 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError("a SQLite transaction must not wait for anything")
-
-
-Opener = Callable[[], Awaitable[Database]]

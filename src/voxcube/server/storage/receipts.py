@@ -16,14 +16,13 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
 
 from voxcube.server.core.errors import NotFound
+from voxcube.server.core.models import DELIVERED as DELIVERED
+from voxcube.server.core.models import READ as READ
 from voxcube.server.storage import offline
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
 from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select
 from voxcube.server.storage.writer import Change
-
-DELIVERED = 1
-READ = 2
 
 Interval = list[int]  # [low, high], both included
 # A member's row while it is locked: active, settled, base, hidden_before, handed (and True once it was changed).

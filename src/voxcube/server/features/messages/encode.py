@@ -128,6 +128,15 @@ class MessageEncoder:
         return self._keep(draft.app_id, draft.to_user, draft.message_id, draft.encoded)
 
 
+def relayed_tail(stanza: Element, kind: str) -> bytes:
+    """A stanza relayed as it is, from behind the receiver's address on; without an id (JS, typing) it stays without."""
+    envelope = Element("message", {"type": kind})
+    if message_id := stanza.get("id"):
+        envelope.attrs["id"] = message_id
+    envelope.children = list(stanza.elements())
+    return ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+
+
 def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:
     """A message around its children. `sender` and `message_id` are escaped already."""
     kind = "chat" if chat else "groupchat"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgspec
 from voxcube.server.c2s.feature import LATER, Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import Invalid, NotFound
-from voxcube.server.core.ids import Ids
+from voxcube.server.core.ids import Ids, is_object_id
 from voxcube.server.features.messages.encode import Source
 from voxcube.server.features.messages.service import Draft, MessageService
 from voxcube.xmpp import ns
@@ -21,7 +20,6 @@ from voxcube.xmpp.payloads import chat_states, extra_params, markers
 from voxcube.xmpp.sm import Ticket
 from voxcube.xmpp.xml import Element, to_xml
 
-_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _EDITS = frozenset({"replace", "remove"})  # realtime §9.4; a message of its own these never are
 _COPIES = frozenset({"sent", "received"})
 _to_json = msgspec.json.Encoder().encode
@@ -102,7 +100,7 @@ class MessageStanzas:
             drop_copies(stanza)
         params = extra_params.decode(extra)
         message_id = stanza.attrs.get("id", "")
-        made_id = _OBJECT_ID.fullmatch(message_id) is None
+        made_id = not is_object_id(message_id)
         if made_id:
             message_id = self._ids.object_id()
             stanza.attrs.setdefault("id", message_id)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from voxcube.server.c2s.feature import LATER, Feature
 from voxcube.server.c2s.session import Session
+from voxcube.server.core.ids import is_object_id
+from voxcube.server.core.models import DELIVERED, READ
 from voxcube.server.delivery.router import CHAT, COPY, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.server.features.messages.encode import relayed_tail
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.sm import Ticket
-from voxcube.xmpp.xml import Element, to_xml
-
-_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
-DELIVERED, READ = 1, 2
+from voxcube.xmpp.xml import Element
 
 # Queues a marker: (application, user, kind, message id, done(sender of the message or 0, error)).
 MarkQueue = Callable[[int, int, int, str, Callable[[int, Exception | None], None]], None]
@@ -34,7 +33,7 @@ class Receipts:
         self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
     ) -> Any:
         """A marker to a user (`to_user`), or to a room (0): then it goes to the message's sender all the same."""
-        if _OBJECT_ID.fullmatch(marker.message_id) is None:
+        if not is_object_id(marker.message_id):
             if to_user:  # of a message that was never stored
                 self._relay(session, stanza, to_user)
             return None
@@ -57,11 +56,7 @@ class Receipts:
             return
         app_id, user_id = session.app_id, session.user_id
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
-        envelope = Element("message", {"type": "chat"})
-        if message_id := stanza.get("id"):
-            envelope.attrs["id"] = message_id
-        envelope.children = list(stanza.elements())
-        tail = ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+        tail = relayed_tail(stanza, "chat")
         self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
         if self._router.has_others(user_id, session.address):
             recipient = f"{to_user}-{app_id}@{self._domain}".encode()

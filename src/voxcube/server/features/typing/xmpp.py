@@ -7,9 +7,10 @@ from collections.abc import Awaitable
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, GROUP_OTHERS, Parcel, Router
+from voxcube.server.features.messages.encode import relayed_tail
 from voxcube.server.features.typing.service import TypingService
 from voxcube.xmpp import ns
-from voxcube.xmpp.xml import Element, to_xml
+from voxcube.xmpp.xml import Element
 
 
 class Typing:
@@ -26,12 +27,12 @@ class Typing:
         if to_user:
             allowed = self._service.may_tell_user(app_id, user_id, to_user)
             head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
-            parcel = Parcel(CHAT, app_id, to_user, "", 0, head, _tail(stanza, "chat"))
+            parcel = Parcel(CHAT, app_id, to_user, "", 0, head, relayed_tail(stanza, "chat"))
         else:
             allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
             occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
             head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
-            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, _tail(stanza, "groupchat"))
+            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, relayed_tail(stanza, "groupchat"))
         if isinstance(allowed, bool):
             if allowed:
                 self._router.send(parcel)
@@ -41,15 +42,6 @@ class Typing:
     async def _relay_later(self, allowed: Awaitable[bool], parcel: Parcel) -> None:
         if await allowed:
             self._router.send(parcel)
-
-
-def _tail(stanza: Element, kind: str) -> bytes:
-    """What follows the receiver's address; JS sends no id here, then there is none."""
-    envelope = Element("message", {"type": kind})
-    if message_id := stanza.get("id"):
-        envelope.attrs["id"] = message_id
-    envelope.children = list(stanza.elements())
-    return ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
 
 
 def feature() -> Feature:
