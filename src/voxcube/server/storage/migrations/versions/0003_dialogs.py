@@ -1,0 +1,10 @@
+"""Dialogs: what lists, roles and settings need."""
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
