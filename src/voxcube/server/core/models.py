@@ -131,6 +131,7 @@ class Dialog:
     ``seq``        of the newest message ever stored here
     ``live``       how many messages are not deleted for everyone
     ``last_seq``   of the newest live message, 0 = none
+    ``cleared``    messages up to this seq are gone for everyone
     """
 
     id: str
@@ -151,6 +152,7 @@ class Dialog:
     live: int = 0
     last_seq: int = 0
     last_date_sent: int | None = None
+    cleared: int = 0
 
 
 def pair_key(a: int, b: int) -> str:

@@ -18,16 +18,16 @@ from voxcube.server.storage.receipts import DELIVERED, READ
 from voxcube.server.storage.schema import dialogs, members, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_insert, bulk_query, in_list
 
-_DIALOG_NAMES = (
+DIALOG_NAMES = (
     *("id", "app_id", "type", "owner_id", "pair", "name", "description", "photo", "extensions", "data", "permissions"),
-    *("pinned", "created_at", "updated_at", "seq", "live", "last_seq", "last_date_sent"),
+    *("pinned", "created_at", "updated_at", "seq", "live", "last_seq", "last_date_sent", "cleared"),
 )
-_MEMBER_NAMES = (
+MEMBER_NAMES = (
     *("dialog_id", "user_id", "active", "admin", "hidden", "muted", "joined_at"),
     *("handed", "settled", "base", "hidden_before"),
 )
-_DIALOG = tuple(dialogs.c[name] for name in _DIALOG_NAMES)
-_MEMBER = tuple(members.c[name] for name in _MEMBER_NAMES)
+_DIALOG = tuple(dialogs.c[name] for name in DIALOG_NAMES)
+_MEMBER = tuple(members.c[name] for name in MEMBER_NAMES)
 _LAST = (messages.c.id, messages.c.body, messages.c.sender_id)
 _APP = dialogs.c.app_id == bindparam("app")
 
@@ -127,8 +127,8 @@ _UNREAD_OF = Query(
     *("app", "viewer", "dialogs"),
 )
 
-_INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _DIALOG_NAMES}), *_DIALOG_NAMES)
-_MEMBER_STORED = (*_MEMBER_NAMES, "app_id", "type")
+_INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in DIALOG_NAMES}), *DIALOG_NAMES)
+_MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type")
 _ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
 _SHOW = Query(
     update(members)
@@ -175,17 +175,17 @@ class DialogStore:
 
     async def by_id(self, app_id: int, dialog_id: str) -> Dialog | None:
         row = await self._database.row(_BY_ID, app_id, dialog_id)
-        return None if row is None else _dialog(row)
+        return None if row is None else as_dialog(row)
 
     async def by_pair(self, tx: Tx, app_id: int, a: int, b: int) -> Dialog | None:
         """The private dialog of two users."""
         row = await tx.row(_BY_PAIR, app_id, pair_key(a, b))
-        return None if row is None else _dialog(row)
+        return None if row is None else as_dialog(row)
 
     async def member(self, dialog_id: str, user_id: int) -> Member | None:
         """A user's row in a dialog, also a former member's."""
         row = await self._database.row(_OF_MEMBER, dialog_id, user_id)
-        return None if row is None else _member(row)
+        return None if row is None else as_member(row)
 
     async def view(self, app_id: int, dialog_id: str, viewer: int) -> DialogView | None:
         """One dialog as ``viewer`` sees it; whether it may is not decided here."""
@@ -228,22 +228,20 @@ class DialogStore:
     async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """A new dialog with its members."""
         stored: dict[str, Any] = {
-            "extensions": _to_json(dialog.extensions),
-            "data": _to_json(dialog.data),
-            "permissions": _to_json(dialog.permissions),
-            "pinned": _to_json(list(dialog.pinned) or None),
+            "extensions": to_json(dialog.extensions),
+            "data": to_json(dialog.data),
+            "permissions": to_json(dialog.permissions),
+            "pinned": to_json(list(dialog.pinned) or None),
             "created_at": dialog.created_at_ms,
             "updated_at": dialog.updated_at_ms,
             "type": int(dialog.type),
         }
-        await tx.execute(
-            _INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _DIALOG_NAMES)
-        )
+        await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in DIALOG_NAMES))
         # Sorted, as all locks are.
         await tx.many(
             _ADD_MEMBERS,
             [
-                (*(getattr(member, name) for name in _MEMBER_NAMES), dialog.app_id, int(dialog.type))
+                (*(getattr(member, name) for name in MEMBER_NAMES), dialog.app_id, int(dialog.type))
                 for member in sorted(rows, key=lambda row: row.user_id)
             ],
         )
@@ -308,18 +306,18 @@ async def _people(tx: Tx, views: Sequence[DialogView], viewer: int) -> _People:
 
 
 def _view(row: Row) -> DialogView:
-    first, second = len(_DIALOG_NAMES), len(_DIALOG_NAMES) + len(_MEMBER_NAMES)
+    first, second = len(DIALOG_NAMES), len(DIALOG_NAMES) + len(MEMBER_NAMES)
     return DialogView(
-        dialog=_dialog(row[:first]),
-        member=None if row[first] is None else _member(row[first:second]),
+        dialog=as_dialog(row[:first]),
+        member=None if row[first] is None else as_member(row[first:second]),
         last_id=row[second],
         last_body=row[second + 1],
         last_sender=row[second + 2],
     )
 
 
-def _dialog(row: Row) -> Dialog:
-    stored = dict(zip(_DIALOG_NAMES, row, strict=True))
+def as_dialog(row: Row) -> Dialog:
+    stored = dict(zip(DIALOG_NAMES, row, strict=True))
     for name in ("extensions", "data", "permissions"):
         stored[name] = json.loads(stored[name]) if stored[name] else None
     stored["pinned"] = tuple(json.loads(stored["pinned"])) if stored["pinned"] else ()
@@ -329,14 +327,14 @@ def _dialog(row: Row) -> Dialog:
     return Dialog(**stored)
 
 
-def _member(row: Row) -> Member:
-    stored = dict(zip(_MEMBER_NAMES, row, strict=True))
+def as_member(row: Row) -> Member:
+    stored = dict(zip(MEMBER_NAMES, row, strict=True))
     for name in ("active", "admin", "hidden", "muted"):
         stored[name] = bool(stored[name])
     return Member(**stored)
 
 
-def _to_json(value: object) -> str | None:
+def to_json(value: object) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -147,6 +147,7 @@ dialogs = Table(
     _int("live", 0),  # messages not deleted for everyone
     _int("last_seq", 0),  # of the newest live message, 0 = none
     _int("last_date_sent", null=True),
+    _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     UniqueConstraint("app_id", "pair"),
     Index("dialogs_app", "app_id", "type"),
 )
@@ -192,6 +193,17 @@ messages = Table(
     _int("edited_at", null=True),
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
+)
+
+# What is gone for everyone, in dialogs that may be gone themselves, and is erased in small steps: messages up to a seq.
+erasing = Table(
+    "erasing",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("app_id"),
+    _int("upto"),
+    PrimaryKeyConstraint("dialog_id"),
+    sqlite_with_rowid=False,
 )
 
 # Client-made message ids, unique per application: a resend is recognised here.
