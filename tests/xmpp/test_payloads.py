@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.xmpp.helpers import MESSAGE, element
 from voxcube.xmpp import ns, stanza
 from voxcube.xmpp.frames import parse_frame
-from voxcube.xmpp.payloads import carbons, chat_states, delay, disco, extra_params, markers, roster
+from voxcube.xmpp.payloads import carbons, changes, chat_states, delay, disco, extra_params, markers, roster
+from voxcube.xmpp.payloads.changes import Delete, Edit, Reactions
 from voxcube.xmpp.payloads.extra_params import ExtraParams
 from voxcube.xmpp.xml import Element, serialize
 
@@ -246,3 +247,35 @@ def test_roster() -> None:
     assert roster.decode(query) == items
     assert roster.decode(element(b"<query><item/><x/></query>")) == []
     assert serialize(roster.encode([])) == b'<query xmlns="jabber:iq:roster"/>'
+
+
+class TestChanges:
+    @pytest.mark.parametrize(
+        ("xml", "value"),
+        [
+            (f"<replace xmlns='{ns.MESSAGE_CORRECT}' id='x' last='true'/>", Edit("x", last=True)),
+            (f"<replace xmlns='{ns.MESSAGE_CORRECT}' id='x' last='false'/>", Edit("x")),
+            (f"<remove xmlns='{ns.MESSAGE_DELETE}' id='x'/>", Delete("x")),
+            (
+                "<reactions user_id='77' message_id='x'><reaction add='true' type='👍'/></reactions>",
+                Reactions("x", 77, ("👍",)),
+            ),
+            ("<reactions xmlns='jabber:client' user_id='77' message_id='x'/>", Reactions("x", 77)),
+            (f"<replace xmlns='{ns.MESSAGE_CORRECT}'/>", None),
+            ("<replace xmlns='other' id='x'/>", None),
+            ("<remove id='x'/>", None),
+            (f"<remove xmlns='{ns.MESSAGE_DELETE}' id=''/>", None),
+            ("<reactions user_id='me' message_id='x'/>", None),
+            ("<reactions user_id='77'/>", None),
+            ("<body>x</body>", None),
+        ],
+    )
+    def test_decode(self, xml: str, value: object) -> None:
+        assert changes.decode(element(f"<message><body>new</body>{xml}</message>".encode())) == value
+
+    @pytest.mark.parametrize(
+        "change",
+        [Edit("x", last=True), Edit("x"), Delete("x"), Reactions("x", 77, ("👍", "<&"), ("👎",)), Reactions("x", 77)],
+    )
+    def test_there_and_back(self, change: Edit | Delete | Reactions) -> None:
+        assert changes.decode(element(serialize(Element("message", None, [changes.encode(change)])))) == change
