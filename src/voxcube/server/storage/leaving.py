@@ -68,7 +68,10 @@ _NO_ADMIN = Query(
     *("dialog", "user"),
 )
 _CHANGED = Query(
-    update(dialogs).where(in_list(dialogs.c.id, "dialogs")).values(updated_at=bindparam("now")), "dialogs", "now"
+    update(dialogs)
+    .where(in_list(dialogs.c.id, "dialogs"))
+    .values(updated_at=bindparam("now"), members_version=dialogs.c.members_version + 1),
+    *("dialogs", "now"),
 )
 _IDS = select(messages.c.id).where(messages.c.dialog_id == bindparam("dialog"))
 _REMOVE = [

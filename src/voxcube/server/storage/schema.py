@@ -148,6 +148,7 @@ dialogs = Table(
     _int("last_seq", 0),  # of the newest live message, 0 = none
     _int("last_date_sent", null=True),
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
+    _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
     UniqueConstraint("app_id", "pair"),
     Index("dialogs_app", "app_id", "type"),
 )

@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("dialogs", sa.Column("cleared", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+    op.add_column("dialogs", sa.Column("members_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.create_table(
         "erasing",
         sa.Column("dialog_id", sa.Text(), nullable=False),
