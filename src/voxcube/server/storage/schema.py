@@ -192,8 +192,13 @@ messages = Table(
     _int("created_at"),  # ms, server time
     _int("updated_at"),  # ms
     _int("edited_at", null=True),
+    _flag("quiet"),  # made by REST and not delivered: it is only in the history
+    _int("destroy_after", null=True),  # seconds that it may be seen for (realtime §9.4)
+    _int("expires_at", null=True),  # when it destroys itself
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
+    Index("messages_destroy", "dialog_id", "seq", **_only("destroy_after IS NOT NULL")),
+    Index("messages_expiry", "expires_at", **_only("expires_at IS NOT NULL")),
 )
 
 # What is gone for everyone, in dialogs that may be gone themselves, and is erased in small steps: messages up to a seq.
@@ -207,7 +212,8 @@ erasing = Table(
     sqlite_with_rowid=False,
 )
 
-# Client-made message ids, unique per application: a resend is recognised here.
+# Client-made message ids, unique per application: a resend is recognised here. The id of a deleted message stays for a
+# while, so that a late resend does not bring the message back.
 message_ids = Table(
     "message_ids",
     metadata,
@@ -216,8 +222,15 @@ message_ids = Table(
     _text("dialog_id", null=False),
     _int("seq"),
     _int("sender_id"),
+    _int("removed_at", null=True),  # when the message was deleted for everyone
     PrimaryKeyConstraint("app_id", "id"),
+    Index("message_ids_removed", "removed_at", **_only("removed_at IS NOT NULL")),
     sqlite_with_rowid=False,
+)
+
+# Deleted users whose messages are being erased, in small steps.
+erased_users = Table(
+    "erased_users", metadata, _int("app_id"), Column("user_id", BigInteger, primary_key=True, autoincrement=False)
 )
 
 # What a member has had: intervals of seq, nearly always one row. kind 1 = delivered, 2 = read.
