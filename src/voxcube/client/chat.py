@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from voxcube.client import wire
 from voxcube.client.endpoint import Endpoint
@@ -26,6 +26,8 @@ from voxcube.client.wire import Target
 from voxcube.xmpp.jid import Jid, user_jid
 from voxcube.xmpp.payloads import chat_states, markers
 from voxcube.xmpp.xml import Element, is_text
+
+T = TypeVar("T")
 
 TYPING_REPEAT = 5.0
 
@@ -250,24 +252,7 @@ class Chat(Listeners):
             is_own=True,
         )
         stanza = wire.encode(wire.message(message, target))
-        connection = self._life.connection
-        await self._sends.place()
-        try:
-            await connection.writable()
-            if connection is not self._life.connection:
-                raise NotConnected("the connection changed before the message was sent")
-            confirmation = self._sends.start(message)
-        except BaseException:
-            self._sends.leave()
-            raise
-        if target.is_group:
-            connection.write(stanza)  # its echo confirms it
-        elif connection.acknowledges:
-            connection.write(stanza, confirms=message.id)
-        else:
-            connection.write(stanza)
-            self._sends.confirm(message.id)
-        return await confirmation
+        return await self._confirmed(stanza, message.id, target, lambda: self._sends.start(message))
 
     async def mark_read(self, message: Message) -> None:
         """Tells the sender, and the server, that this user has read the message.
@@ -387,6 +372,29 @@ class Chat(Listeners):
             opponent = dialog.opponent_id(self._life.user_id)
             return wire.user_target(opponent, self._app_id, self._domain, dialog.id)
         return wire.room_target(dialog.id, self._app_id, self._domain)
+
+    async def _confirmed(
+        self, stanza: bytes, stanza_id: str, target: Target, start: Callable[[], asyncio.Future[T]]
+    ) -> T:
+        """Writes a stanza and returns when the server has handled it; ``start`` begins to wait for that."""
+        connection = self._life.connection
+        await self._sends.place()
+        try:
+            await connection.writable()
+            if connection is not self._life.connection:
+                raise NotConnected("the connection changed before the message was sent")
+            confirmation = start()
+        except BaseException:
+            self._sends.leave()
+            raise
+        if target.is_group:
+            connection.write(stanza)  # its echo confirms it
+        elif connection.acknowledges:
+            connection.write(stanza, confirms=stanza_id)
+        else:
+            connection.write(stanza)
+            self._sends.confirm(stanza_id)
+        return await confirmation
 
     async def _mark(self, kind: str, message: Message) -> None:
         if not message.sender_id or not message.id or not message.dialog_id:
