@@ -8,8 +8,8 @@ import pytest
 from tests.client.fake_chat import DIALOG_ID, DOMAIN, MESSAGE_ID, ROOM, FakeChat, FakeSession
 from tests.client.fake_rest import DIALOG
 from voxcube.client import Client, DeliveryStatus, Dialog, Event, Message, TypingEvent
-from voxcube.client import chat as chat_module
 from voxcube.client import inbox as inbox_module
+from voxcube.client import own_typing as own_typing_module
 from voxcube.client.inbox import SeenIds
 from voxcube.xmpp import ns
 
@@ -247,7 +247,7 @@ class TestTyping:
             assert session.quiet()
 
     async def test_for_as_long_as_a_block_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(chat_module, "TYPING_REPEAT", 0.02)
+        monkeypatch.setattr(own_typing_module, "TYPING_REPEAT", 0.02)
         async with FakeChat() as server, server.ready() as (cube, session):
             async with cube.chat.typing_in(PRIVATE):
                 for _ in range(3):

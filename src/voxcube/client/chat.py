@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from voxcube.client import wire
 from voxcube.client.endpoint import Endpoint
-from voxcube.client.errors import ChatError, NotConnected
 from voxcube.client.events import ConnectionState, Event
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.inbox import Inbox
 from voxcube.client.lifecycle import Lifecycle, Login
 from voxcube.client.listeners import Listeners
-from voxcube.client.models import Attachment, Dialog, DialogType, Message
+from voxcube.client.models import Attachment, Dialog, Message
+from voxcube.client.outbox import Outbox
+from voxcube.client.own_typing import OwnTyping
 from voxcube.client.sends import Sends
 from voxcube.client.streams import Feed
 from voxcube.client.timers import Timers
 from voxcube.client.values import time_from_seconds, unix_seconds
 from voxcube.client.wire import Target
 from voxcube.xmpp.jid import Jid, user_jid
-from voxcube.xmpp.payloads import chat_states, markers
+from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element, is_text
 
-T = TypeVar("T")
 
-TYPING_REPEAT = 5.0
-
-
-class Chat(Listeners):
+class Chat(OwnTyping, Listeners):
     """Connects a user to the chat, sends, and reports what others do."""
 
     def __init__(
@@ -48,7 +43,6 @@ class Chat(Listeners):
         self._app_id = app_id
         self._domain = endpoint.domain
         self._token = token
-        self._timeout = timeout
         self._sent: Feed[Message] = Feed()
         self._lost: Feed[Message] = Feed()
         self._sends = Sends(timeout, self._sent.emit, self._lost.emit)
@@ -61,6 +55,7 @@ class Chat(Listeners):
             on_confirmed=self._sends.confirm,
             on_end=self._ended,
         )
+        self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
         super().__init__(
             {
                 Event.MESSAGE: self._inbox.messages,
@@ -229,7 +224,7 @@ class Chat(Listeners):
             >>> message = await cube.chat.send(dialog, "How are you?", properties={"city": "Oslo"})
             >>> await cube.chat.send(to_user=88, body="Lunch?")
         """
-        target = self._target(dialog, to_user, dialog_id)
+        target = self._outbox.target(dialog, to_user, dialog_id)
         files = tuple(attachments)
         if body is None and not files and not properties:
             raise ValueError("give a body, attachments or properties")
@@ -252,7 +247,7 @@ class Chat(Listeners):
             is_own=True,
         )
         stanza = wire.encode(wire.message(message, target))
-        return await self._confirmed(stanza, message.id, target, lambda: self._sends.start(message))
+        return await self._outbox.confirmed(stanza, message.id, target, lambda: self._sends.start(message))
 
     async def mark_read(self, message: Message) -> None:
         """Tells the sender, and the server, that this user has read the message.
@@ -284,137 +279,17 @@ class Chat(Listeners):
         """
         await self._mark(markers.DELIVERED, message)
 
-    async def typing(
-        self,
-        dialog: Dialog | None = None,
-        *,
-        to_user: int | None = None,
-        dialog_id: str | None = None,
-        idle: float = 30.0,
-    ) -> None:
-        """Shows the others in a dialog that this user is typing.
-
-        Args:
-            dialog: where; or ``to_user`` or ``dialog_id`` as in ``send``.
-            to_user: the user of a private chat.
-            dialog_id: a dialog that is not private.
-            idle: seconds after which typing is taken back, unless this is called again.
-
-        Raises:
-            NotConnected: not connected.
-            ValueError: not exactly one destination.
-
-        Source: XEP-0085 §5.
-
-        Example:
-            >>> await cube.chat.typing(dialog)
-        """
-        target = self._target(dialog, to_user, dialog_id)
-        await self._write(wire.chat_state(chat_states.COMPOSING, target))
-        self._idle_typing.start(target, idle)
-
-    async def stop_typing(
-        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
-    ) -> None:
-        """Shows the others in a dialog that this user stopped typing; arguments and errors as ``typing``.
-
-        Source: XEP-0085 §5.
-
-        Example:
-            >>> await cube.chat.stop_typing(dialog)
-        """
-        target = self._target(dialog, to_user, dialog_id)
-        self._idle_typing.cancel(target)
-        await self._write(wire.chat_state(chat_states.PAUSED, target))
-
-    @asynccontextmanager
-    async def typing_in(
-        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
-    ) -> AsyncIterator[None]:
-        """Shows typing for as long as a block runs; arguments and errors as ``typing``.
-
-        Source: XEP-0085 §5.
-
-        Example:
-            >>> async with cube.chat.typing_in(dialog):
-            ...     answer = await think()
-        """
-
-        async def repeat() -> None:
-            while True:
-                await asyncio.sleep(TYPING_REPEAT)
-                try:
-                    await self.typing(dialog, to_user=to_user, dialog_id=dialog_id)
-                except ChatError:
-                    pass  # the connection is away; the block goes on
-
-        await self.typing(dialog, to_user=to_user, dialog_id=dialog_id)
-        task = asyncio.create_task(repeat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            if self.is_ready:
-                await self.stop_typing(dialog, to_user=to_user, dialog_id=dialog_id)
-
     # Inside
-
-    def _target(self, dialog: Dialog | None, to_user: int | None, dialog_id: str | None) -> Target:
-        if sum(way is not None for way in (dialog, to_user, dialog_id)) != 1:
-            raise ValueError("give exactly one of dialog, to_user and dialog_id")
-        if to_user is not None:
-            return wire.user_target(int(to_user), self._app_id, self._domain)
-        if dialog_id is not None:
-            return wire.room_target(dialog_id, self._app_id, self._domain)
-        if not isinstance(dialog, Dialog):
-            raise ValueError("dialog is a Dialog; the text goes to body=, a dialog's id to dialog_id=")
-        if dialog.type == DialogType.PRIVATE:
-            opponent = dialog.opponent_id(self._life.user_id)
-            return wire.user_target(opponent, self._app_id, self._domain, dialog.id)
-        return wire.room_target(dialog.id, self._app_id, self._domain)
-
-    async def _confirmed(
-        self, stanza: bytes, stanza_id: str, target: Target, start: Callable[[], asyncio.Future[T]]
-    ) -> T:
-        """Writes a stanza and returns when the server has handled it; ``start`` begins to wait for that."""
-        connection = self._life.connection
-        await self._sends.place()
-        try:
-            await connection.writable()
-            if connection is not self._life.connection:
-                raise NotConnected("the connection changed before the message was sent")
-            confirmation = start()
-        except BaseException:
-            self._sends.leave()
-            raise
-        if target.is_group:
-            connection.write(stanza)  # its echo confirms it
-        elif connection.acknowledges:
-            connection.write(stanza, confirms=stanza_id)
-        else:
-            connection.write(stanza)
-            self._sends.confirm(stanza_id)
-        return await confirmation
 
     async def _mark(self, kind: str, message: Message) -> None:
         if not message.sender_id or not message.id or not message.dialog_id:
             raise ValueError("a marker needs the message's sender, id and dialog")
         if message.sender_id == self._life.user_id:
             raise ValueError("this is one's own message")
-        await self._write(wire.marker(kind, message, self._app_id, self._domain))
+        await self._outbox.write(wire.marker(kind, message, self._app_id, self._domain))
 
     def _mark_received(self, message: Message) -> None:
-        if self._life.link is not None:
-            self._life.link.write(wire.encode(wire.marker(markers.DELIVERED, message, self._app_id, self._domain)))
-
-    async def _write(self, stanza: Element) -> None:
-        connection = self._life.connection
-        await connection.writable()
-        connection.write(wire.encode(stanza))
-
-    def _typing_idle(self, target: Target) -> None:
-        if self.is_ready:
-            self._life.connection.write(wire.encode(wire.chat_state(chat_states.PAUSED, target)))
+        self._outbox.write_now(wire.marker(markers.DELIVERED, message, self._app_id, self._domain))
 
     def _receive(self, stanza: Element) -> None:
         if stanza.name == "message" and self._life.user_id is not None:
