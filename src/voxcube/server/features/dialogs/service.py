@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,11 @@ from voxcube.server.core.ids import Ids
 from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import App, Dialog, DialogType, Member, User, pair_key
 from voxcube.server.features.apps.service import Transactions
+from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.dialogs import DialogStore, DialogView
-
-ADMINS_MAX = 5
-NAME_MAX = 255
-DESCRIPTION_MAX = 5000
-PHOTO_MAX = 2048
-DATA_MAX = 4096  # bytes of JSON (rest §5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +81,8 @@ class DialogService:
             raise Invalid({"type": ["must be 2 (group), 3 (private) or 4 (public)"]})
         app = await self._cache.app(app_id)
         assert app is not None
-        return await self._create_room(app, user_id, new)
+        dialog = await self._make_room(app, user_id, DialogType(new.type), new)
+        return await self.seen(app_id, user_id, dialog.id)
 
     async def private_between(self, app_id: int, a: int, b: int, *, create: bool) -> Dialog | None:
         """The private dialog of two users: the one there is, or with ``create`` a new one. There are never two.
@@ -106,7 +101,7 @@ class DialogService:
         if not await self._users.existing(app_id, others):
             raise Invalid({"occupants_ids": ["names a user that does not exist"]})
         dialog = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new)
-        return await self._seen(app_id, user_id, dialog.id)
+        return await self.seen(app_id, user_id, dialog.id)
 
     async def _make_private(
         self, app_id: int, a: int, b: int, *, shown_to: int | None = None, new: NewDialog | None = None
@@ -129,25 +124,37 @@ class DialogService:
         self._cache.forget(("pair", app_id, min(a, b), max(a, b)), ("dialog", dialog.id))
         return dialog
 
-    async def _create_room(self, app: App, user_id: int, new: NewDialog) -> SeenDialog:
-        kind = DialogType(new.type)
-        people = {user_id}
+    async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
+        """A new broadcast dialog, made by the administrator. Raises Invalid."""
+        app = await self._cache.app(app_id)
+        assert app is not None
+        if not await self._users.existing(app_id, [owner_id]):
+            raise Invalid({"user_id": ["names a user that does not exist"]})
+        return await self._make_room(app, owner_id, DialogType.BROADCAST, new)
+
+    async def _make_room(self, app: App, owner_id: int, kind: DialogType, new: NewDialog) -> Dialog:
+        people = {owner_id}
         if kind is DialogType.GROUP:
             people |= await self._users.existing(app.id, list(dict.fromkeys(new.occupants)))
-        admins = set(new.admins) - {user_id}
-        wrong = _problems(new)
+        admins = set(new.admins) - {owner_id}
+        if kind is DialogType.BROADCAST:
+            admins = await self._users.existing(app.id, sorted(admins))
+            people |= admins
+        wrong = problems({"name": new.name, "description": new.description, "photo": new.photo})
+        if len(people) > OCCUPANTS_MAX:
+            wrong["occupants_ids"] = [f"are too many (maximum is {OCCUPANTS_MAX})"]
         if len(admins) > ADMINS_MAX:
             wrong["admins_ids"] = [f"are too many (maximum is {ADMINS_MAX})"]
         elif not admins <= people:
             wrong["admins_ids"] = ["must be members of the dialog"]
         if wrong:
             raise Invalid(wrong)
-        dialog = self._new(app.id, user_id, kind, app=app, new=new)
+        dialog = self._new(app.id, owner_id, kind, app=app, new=new)
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
         await self._transactions.run(lambda tx: self._dialogs.insert(tx, dialog, rows))
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
         self._cache.forget(("dialog", dialog.id), *joined)
-        return await self._seen(app.id, user_id, dialog.id)
+        return dialog
 
     def _new(
         self,
@@ -170,9 +177,9 @@ class DialogService:
             name=new.name if new and shared else None,
             description=new.description or None if new and shared else None,
             photo=new.photo or None if new and shared else None,
-            extensions=_extensions(app, new.extensions) if new else None,
+            extensions=extensions_of(app, new.extensions) if new and app else None,
             permissions=new.permissions if new and shared else None,
-            data=_data(new.data) if new else None,
+            data=data_of(new.data) if new else None,
             created_at_ms=now,
             updated_at_ms=now,
         )
@@ -184,7 +191,7 @@ class DialogService:
 
     async def get(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
         """One dialog. Raises NotFound, also when it is hidden from the user."""
-        seen = await self._seen(app_id, user_id, dialog_id)
+        seen = await self.seen(app_id, user_id, dialog_id)
         member = seen.view.member
         if seen.view.dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
             raise NotFound("Dialog does not exist")
@@ -222,7 +229,8 @@ class DialogService:
             raise Forbidden("You are not a member of this dialog")
         return dialog, member
 
-    async def _seen(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
+    async def seen(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
+        """One dialog as the user sees it; whether it may is not decided here. Raises NotFound."""
         view = await self._dialogs.view(app_id, dialog_id, user_id)
         if view is None:
             raise NotFound("Dialog does not exist")
@@ -236,34 +244,3 @@ def _opponent(view: DialogView, user_id: int) -> int | None:
         return None
     pair = [int(part) for part in view.dialog.pair.split(":")]
     return pair[0] if pair[1] == user_id else pair[1]
-
-
-def _problems(new: NewDialog) -> dict[str, list[str]]:
-    wrong: dict[str, list[str]] = {}
-    if not new.name or not new.name.strip():
-        wrong["name"] = ["can't be blank"]
-    for name, text, longest in (
-        ("name", new.name, NAME_MAX),
-        ("description", new.description, DESCRIPTION_MAX),
-        ("photo", new.photo, PHOTO_MAX),
-    ):
-        if text is not None and len(text) > longest:
-            wrong[name] = [f"is too long (maximum is {longest} characters)"]
-    return wrong
-
-
-def _extensions(app: App | None, given: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Only the configured keys, values as strings: Flutter takes no others (rest §5)."""
-    names = app.settings.dialog_custom_fields if app is not None else ()
-    kept = {name: _as_text(given[name]) for name in names if given is not None and given.get(name) is not None}
-    return kept or None
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _data(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if given is not None and len(json.dumps(given, ensure_ascii=False).encode()) > DATA_MAX:
-        raise Invalid({"data": [f"is too large (maximum is {DATA_MAX} bytes)"]})
-    return given
