@@ -25,7 +25,16 @@ from voxcube.client.errors import (
     Unauthorized,
     ValidationFailed,
 )
-from voxcube.client.events import ConnectionState, ConnectionStateChange, DeliveryStatus, Event, TypingEvent
+from voxcube.client.events import (
+    ConnectionState,
+    ConnectionStateChange,
+    DeleteEvent,
+    DeliveryStatus,
+    EditEvent,
+    Event,
+    ReactionEvent,
+    TypingEvent,
+)
 from voxcube.client.ids import new_message_id
 from voxcube.client.models import (
     Attachment,
@@ -57,10 +66,12 @@ __all__ = [
     "ConnectionState",
     "ConnectionStateChange",
     "CubeError",
+    "DeleteEvent",
     "DeliveryStatus",
     "Dialog",
     "DialogPermissions",
     "DialogType",
+    "EditEvent",
     "Event",
     "EventStream",
     "EventsLost",
@@ -73,6 +84,7 @@ __all__ = [
     "NotFound",
     "Page",
     "RateLimited",
+    "ReactionEvent",
     "Reactions",
     "ServerError",
     "Session",

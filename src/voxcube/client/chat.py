@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from voxcube.client import wire
+from voxcube.client.changes import MessageChanges
 from voxcube.client.endpoint import Endpoint
 from voxcube.client.events import ConnectionState, Event
 from voxcube.client.ids import is_message_id, new_message_id
@@ -27,7 +28,7 @@ from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element, is_text
 
 
-class Chat(OwnTyping, Listeners):
+class Chat(MessageChanges, OwnTyping, Listeners):
     """Connects a user to the chat, sends, and reports what others do."""
 
     def __init__(
@@ -65,6 +66,9 @@ class Chat(OwnTyping, Listeners):
                 Event.DELIVERED: self._inbox.delivered,
                 Event.READ: self._inbox.read,
                 Event.TYPING: self._inbox.typing,
+                Event.EDITED: self._inbox.edited,
+                Event.DELETED: self._inbox.deleted,
+                Event.REACTION: self._inbox.reactions,
                 Event.STATE: self._life.states,
             }
         )

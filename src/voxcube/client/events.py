@@ -1,9 +1,10 @@
-"""What the chat reports beside messages: receipts, typing, and the state of the connection."""
+"""What the chat reports beside messages: receipts, typing, changes of messages, and the state of the connection."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class ConnectionState(Enum):
@@ -38,6 +39,42 @@ class TypingEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class EditEvent:
+    """``user_id`` gave a message a new text, and set ``properties`` when there are any.
+
+    ``dialog_id`` is None only when a server of another make left it out.
+    """
+
+    message_id: str
+    dialog_id: str | None
+    user_id: int
+    body: str
+    is_last: bool = False
+    """Its sender takes it for the dialog's last message."""
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEvent:
+    """``user_id`` deleted a message for everybody."""
+
+    message_id: str
+    dialog_id: str | None
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionEvent:
+    """``user_id`` added and removed reactions to a message."""
+
+    message_id: str
+    dialog_id: str | None
+    user_id: int
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionStateChange:
     """The chat connection went from one state to another; ``error`` says why when something failed."""
 
@@ -63,5 +100,11 @@ class Event(Enum):
     """``DeliveryStatus``: somebody read it."""
     TYPING = "typing"
     """``TypingEvent``: somebody began or ended typing."""
+    EDITED = "edited"
+    """``EditEvent``: a message has a new text."""
+    DELETED = "deleted"
+    """``DeleteEvent``: a message is deleted for everybody."""
+    REACTION = "reaction"
+    """``ReactionEvent``: somebody reacted to a message, or no longer does."""
     STATE = "state"
     """``ConnectionStateChange``: the connection changed."""

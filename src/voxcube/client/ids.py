@@ -1,4 +1,4 @@
-"""Makes message ids: 24 hexadecimal digits in the layout of a BSON ObjectId."""
+"""Makes message ids, 24 hexadecimal digits in the layout of a BSON ObjectId, and checks ids given as arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{24}")
 
@@ -45,3 +45,28 @@ def new_message_id() -> str:
 def is_message_id(text: str) -> bool:
     """Whether the text is 24 lower-case hexadecimal digits."""
     return _MESSAGE_ID.fullmatch(text) is not None
+
+
+def object_id(given: object, name: str) -> str:
+    """The id of a dialog or message. Raises ValueError when it is none."""
+    if not isinstance(given, str) or not is_message_id(given):
+        raise ValueError(f"{name} must be 24 lower-case hexadecimal digits")
+    return given
+
+
+def object_ids(given: str | Iterable[str], name: str) -> list[str]:
+    """One id or several, each once. Raises ValueError for none at all, which a server might take for all."""
+    ids = [given] if isinstance(given, str) else given
+    found = list(dict.fromkeys(object_id(item, name) for item in ids))
+    if not found:
+        raise ValueError(f"{name} is empty")
+    return found
+
+
+def user_ids(given: int | Iterable[int], name: str) -> list[int]:
+    """One user id or several, each once. Raises ValueError when one is no positive number."""
+    ids = [given] if isinstance(given, int) else given
+    found = list(dict.fromkeys(int(item) for item in ids))
+    if any(user_id < 1 for user_id in found):
+        raise ValueError(f"{name} holds what is no user's id")
+    return found

@@ -1,4 +1,4 @@
-"""What arrives: tells messages, receipts, typing and refusals apart and gives each to its listeners."""
+"""What arrives: tells messages, their changes, receipts, typing and refusals apart and gives each to its listeners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from voxcube.client import wire
 from voxcube.client.errors import StanzaError
-from voxcube.client.events import DeliveryStatus, TypingEvent
+from voxcube.client.events import DeleteEvent, DeliveryStatus, EditEvent, ReactionEvent, TypingEvent
 from voxcube.client.models import Message
 from voxcube.client.sends import Sends
 from voxcube.client.streams import Feed
@@ -57,6 +57,9 @@ class Inbox:
         self.delivered: Feed[DeliveryStatus] = Feed()
         self.read: Feed[DeliveryStatus] = Feed()
         self.typing: Feed[TypingEvent] = Feed()
+        self.edited: Feed[EditEvent] = Feed()
+        self.deleted: Feed[DeleteEvent] = Feed()
+        self.reactions: Feed[ReactionEvent] = Feed()
         self.others_typing: Timers[tuple[int, str | None]] = Timers(self._typing_ended)
         self._sends = sends
         self._mark_received = mark_received
@@ -76,15 +79,18 @@ class Inbox:
         if copy is not None:
             # XEP-0280 §11: only this user's own account may say what this user sent.
             mine = _bare(stanza.get("from")) == own_jid and _bare(copy.get("from")) == own_jid
-            if mine and wire.read_marker(copy) is None and not wire.changes_another(copy):
+            if mine and wire.read_marker(copy) is None and not self._change(copy):
                 self._content(copy, me, is_carbon=True)
             return
         if kind not in ("chat", "groupchat"):
             return  # headlines are system messages and signalling
         echo = wire.read_echo(stanza, me)
         if echo is not None:
+            from_here = echo[0] in self._sends
             self._sends.confirm(*echo)
-        if self._marker(stanza, me) or wire.changes_another(stanza) or self._content(stanza, me, is_carbon=False):
+            if from_here and wire.changes_another(stanza):
+                return  # whoever waits for edit() or delete() knows by that
+        if self._marker(stanza, me) or self._change(stanza) or self._content(stanza, me, is_carbon=False):
             return
         self._typing(stanza, me)
 
@@ -100,6 +106,19 @@ class Inbox:
         kind, status = found
         if status.user_id != me:
             (self.read if kind == markers.READ else self.delivered).emit(status)
+        return True
+
+    def _change(self, stanza: Element) -> bool:
+        """Gives out an edit, a delete or reactions; returns False when the stanza is none of these."""
+        if not wire.changes_another(stanza):
+            return False
+        match wire.read_change(stanza):
+            case EditEvent() as edit:
+                self.edited.emit(edit)
+            case DeleteEvent() as delete:
+                self.deleted.emit(delete)
+            case ReactionEvent() as reaction:
+                self.reactions.emit(reaction)
         return True
 
     def _content(self, stanza: Element, me: int, *, is_carbon: bool) -> bool:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from voxcube.client.errors import StanzaError
-from voxcube.client.events import ConnectionStateChange, DeliveryStatus, Event, TypingEvent
+from voxcube.client.events import (
+    ConnectionStateChange,
+    DeleteEvent,
+    DeliveryStatus,
+    EditEvent,
+    Event,
+    ReactionEvent,
+    TypingEvent,
+)
 from voxcube.client.models import Message
 from voxcube.client.streams import EventStream, Feed, Unsubscribe
 
@@ -58,7 +66,9 @@ class Listeners:
         return self._feed(Event.MESSAGE).subscribe(fn, _wanted(dialog_id, include_own))
 
     def errors(self) -> EventStream[StanzaError]:
-        """Refusals of messages by the server, also those that ``send()`` raises.
+        """Refusals by the server of messages, edits and deletes, also those that ``send()`` and the like raise.
+
+        ``stanza_id`` is the id of a refused message; a refused edit or delete has an id of its own.
 
         Source: RFC 6120 §8.3.
 
@@ -172,6 +182,63 @@ class Listeners:
             >>> stop = cube.chat.on_typing(lambda event: print(event.user_id, event.is_typing))
         """
         return self._feed(Event.TYPING).subscribe(fn)
+
+    def edited(self) -> EventStream[EditEvent]:
+        """Messages that were given a new text: by others, and by other devices of this user or over REST.
+
+        Source: XEP-0308.
+
+        Example:
+            >>> async for event in cube.chat.edited():
+            ...     show_text(event.message_id, event.body)
+        """
+        return self._feed(Event.EDITED).open()
+
+    def on_edited(self, fn: Callable[[EditEvent], Any]) -> Unsubscribe:
+        """Calls ``fn`` when a message was given a new text, as ``edited()``.
+
+        Example:
+            >>> stop = cube.chat.on_edited(lambda event: show_text(event.message_id, event.body))
+        """
+        return self._feed(Event.EDITED).subscribe(fn)
+
+    def deleted(self) -> EventStream[DeleteEvent]:
+        """Messages that were deleted for everybody: by others, and by other devices of this user or over REST.
+
+        Source: Flutter SDK ``MessagesDeletedStream``.
+
+        Example:
+            >>> async for event in cube.chat.deleted():
+            ...     hide(event.message_id)
+        """
+        return self._feed(Event.DELETED).open()
+
+    def on_deleted(self, fn: Callable[[DeleteEvent], Any]) -> Unsubscribe:
+        """Calls ``fn`` when a message was deleted for everybody, as ``deleted()``.
+
+        Example:
+            >>> stop = cube.chat.on_deleted(lambda event: hide(event.message_id))
+        """
+        return self._feed(Event.DELETED).subscribe(fn)
+
+    def reactions(self) -> EventStream[ReactionEvent]:
+        """Who reacts to which message, and who no longer does; also this user, with ``cube.messages.react()``.
+
+        Source: Flutter SDK ``messagesReactionsManager.reactionsStream``.
+
+        Example:
+            >>> async for event in cube.chat.reactions():
+            ...     print(event.user_id, event.added, event.removed, event.message_id)
+        """
+        return self._feed(Event.REACTION).open()
+
+    def on_reaction(self, fn: Callable[[ReactionEvent], Any]) -> Unsubscribe:
+        """Calls ``fn`` when somebody reacts to a message, as ``reactions()``.
+
+        Example:
+            >>> stop = cube.chat.on_reaction(lambda event: print(event.user_id, event.added))
+        """
+        return self._feed(Event.REACTION).subscribe(fn)
 
     def states(self) -> EventStream[ConnectionStateChange]:
         """Changes of the connection's state.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from voxcube.client import wire
 from voxcube.client.errors import NotConnected
 from voxcube.client.events import ConnectionState
 from voxcube.client.lifecycle import Lifecycle
-from voxcube.client.models import Dialog, DialogType
+from voxcube.client.models import Dialog, DialogType, Message
 from voxcube.client.sends import Sends
 from voxcube.client.wire import Target
+from voxcube.xmpp.payloads.changes import Delete, Edit
 from voxcube.xmpp.xml import Element
 
 T = TypeVar("T")
@@ -51,6 +52,30 @@ class Outbox:
             opponent = dialog.opponent_id(self._life.user_id)
             return wire.user_target(opponent, self._app_id, self._domain, dialog.id)
         return wire.room_target(dialog.id, self._app_id, self._domain)
+
+    def target_of(self, message: Message) -> Target:
+        """Where a stanza about a message goes. Raises ValueError when the message does not say."""
+        if message.is_group and message.dialog_id is not None:
+            return wire.room_target(message.dialog_id, self._app_id, self._domain)
+        opponent = message.recipient_id if message.sender_id == self._life.user_id else message.sender_id
+        if message.is_group or not opponent:
+            raise ValueError("the message does not say in which dialog it is: give the dialog")
+        return wire.user_target(opponent, self._app_id, self._domain, message.dialog_id)
+
+    async def change(
+        self,
+        change: Edit | Delete,
+        target: Target,
+        *,
+        body: str | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Edits or deletes a message and returns when the server has done it."""
+        stanza = wire.change(change, target, body, properties or {})
+        stanza_id = stanza.attrs["id"]
+        await self.confirmed(
+            wire.encode(stanza), stanza_id, target, lambda: self._sends.start_change(stanza_id, change.message_id)
+        )
 
     async def confirmed(
         self, stanza: bytes, stanza_id: str, target: Target, start: Callable[[], asyncio.Future[T]]

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxcube.client.errors import StanzaError
-from voxcube.client.events import DeliveryStatus, TypingEvent
+from voxcube.client.events import DeleteEvent, DeliveryStatus, EditEvent, ReactionEvent, TypingEvent
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.models import Attachment, Message
 from voxcube.client.values import time_from_seconds
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import LocalProtocolError
 from voxcube.xmpp.jid import Jid, parse_room_local, parse_user_local, room_local, user_jid
-from voxcube.xmpp.payloads import carbons, chat_states, delay, extra_params, markers
+from voxcube.xmpp.payloads import carbons, changes, chat_states, delay, extra_params, markers
+from voxcube.xmpp.payloads.changes import Delete, Edit, Reactions
 from voxcube.xmpp.stream import error_condition
 from voxcube.xmpp.xml import Element, is_name, serialize
 
 DESTROY_AFTER = "urn:xmpp:message-destroy-after:0"
 
-# Children that speak about another message; their stanza is never a message itself.
+# Children that speak about another message; their stanza is never a message itself, even when they cannot be read.
 _ABOUT_ANOTHER = frozenset(("replace", "remove", "reactions"))
 _RESERVED = extra_params.CORE_KEYS | extra_params.UNSTORED_KEYS | {"attachment"}
 
@@ -126,6 +127,14 @@ def marker(kind: str, message: Message, app_id: int, domain: str) -> Element:
     )
 
 
+def change(change: Edit | Delete, target: Target, body: str | None, properties: Mapping[str, Any]) -> Element:
+    """An edit, with the new ``body``, or a delete (realtime §9.4)."""
+    children = [] if body is None else [Element("body", {}, [body])]
+    children.append(changes.encode(change))
+    children.append(extra_params.encode(dialog_id=target.dialog_id, properties=properties))
+    return Element("message", {"id": new_message_id(), "type": target.type, "to": target.jid}, children)
+
+
 def chat_state(state: str, target: Target) -> Element:
     """``composing`` or ``paused`` (XEP-0085)."""
     return Element(
@@ -168,6 +177,26 @@ def read_marker(stanza: Element) -> tuple[str, DeliveryStatus] | None:
     sender, _ = _sender(stanza)
     dialog_id = extra_params.decode(stanza.find("extraParams")).dialog_id
     return (marker.kind, DeliveryStatus(sender, marker.message_id, dialog_id)) if sender else None
+
+
+def read_change(stanza: Element) -> EditEvent | DeleteEvent | ReactionEvent | None:
+    """What a stanza changes of another message; None when it changes none, or does not say whose change it is."""
+    change = changes.decode(stanza)
+    sender, room_dialog = _sender(stanza)
+    if change is None or not sender:
+        return None
+    extra = extra_params.decode(stanza.find("extraParams"))
+    dialog_id = room_dialog or extra.dialog_id
+    match change:
+        case Edit(message_id, last):
+            body = stanza.find("body")
+            text = body.text if body is not None else ""
+            return EditEvent(message_id, dialog_id, sender, text, last, extra.properties)
+        case Delete(message_id):
+            return DeleteEvent(message_id, dialog_id, sender)
+        case Reactions(message_id, user_id, added, removed):
+            # Anybody can send such a child; the server's own notice names the user whom it is from.
+            return ReactionEvent(message_id, dialog_id, sender, added, removed) if user_id == sender else None
 
 
 def read_typing(stanza: Element) -> TypingEvent | None:
