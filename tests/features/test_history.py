@@ -142,7 +142,7 @@ async def test_what_was_deleted_or_cleared_for_me_is_gone_for_me(world: World) -
     dialog_id = await dialog(world, ann, bob)
     for number in range(4):
         await world.send(dialog_id, ann, str(number))
-    await world.writer.run(lambda tx: receipts.hide_for(tx, dialog_id, bob.id, 2))
+    await world.writer.run(lambda tx: receipts.hide_for(tx, dialog_id, bob.id, [2]))
     at_ann, at_bob = await world.login(ann), await world.login(bob)
     count = f"/chat/Message?chat_dialog_id={dialog_id}&count=1"
 

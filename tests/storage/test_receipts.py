@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import bindparam, select
 
 from tests.storage.support import Store, opened
-from voxcube.server.storage.receipts import DELIVERED, READ, clear_for, hide_for, mark_all, mark_seqs, remove
+from voxcube.server.storage.changes import remove
+from voxcube.server.storage.receipts import DELIVERED, READ, clear_for, hide_for, mark_all, mark_seqs
 from voxcube.server.storage.schema import dialogs, members, receipts
 from voxcube.server.storage.sql import Query
 
@@ -84,7 +85,7 @@ async def play(store: Store, story: list[tuple[str, int, Any]]) -> None:
         elif act == "page":
             seqs = pick(what)
 
-            async def page(tx: Any, user: int = user, seqs: list[int] = seqs) -> int:
+            async def page(tx: Any, user: int = user, seqs: list[int] = seqs) -> set[int]:
                 return await mark_seqs(tx, dialog, user, READ, seqs)
 
             await store.writer.run(page, dialog=dialog)
@@ -94,14 +95,14 @@ async def play(store: Store, story: list[tuple[str, int, Any]]) -> None:
             model.sets[user, READ].update(model.senders)
         elif act == "hide":
             for seq in pick([what]):
-                await store.writer.run(partial(hide_for, dialog_id=dialog, user_id=user, seq=seq), dialog=dialog)
+                await store.writer.run(partial(hide_for, dialog_id=dialog, user_id=user, seqs=[seq]), dialog=dialog)
                 model.hidden[user].add(seq)
         elif act == "clear":
             await store.writer.run(partial(clear_for, dialog_id=dialog, user_id=user), dialog=dialog)
             model.hidden[user].update(model.senders)
         elif act == "remove":
             for seq in pick([what]):
-                await store.writer.run(partial(remove, dialog_id=dialog, seq=seq, now_ms=0), dialog=dialog)
+                await store.writer.run(partial(remove, dialog_id=dialog, seqs=[seq], now_ms=0), dialog=dialog)
                 model.senders.pop(seq, None)
 
     live, last_seq = await store.database.row(LIVE, dialog) or (0, 0)

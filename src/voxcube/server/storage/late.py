@@ -30,19 +30,22 @@ _COLUMNS = tuple(
     messages.c[name]
     for name in (
         *("dialog_id", "seq", "id", "app_id", "sender_id", "recipient_id", "body", "properties", "attachments"),
-        *("extras", "date_sent", "created_at"),
+        *("extras", "date_sent", "created_at", "quiet"),
     )
 )
 # Oldest first in the end, but the newest are kept where there are too many.
 _MISSED = Query(
     select(*_COLUMNS)
     .join(members, and_(members.c.dialog_id == messages.c.dialog_id, members.c.user_id == bindparam("user")))
+    .join(dialogs, dialogs.c.id == messages.c.dialog_id)
     .where(
         messages.c.dialog_id == bindparam("dialog"),
+        messages.c.seq > dialogs.c.cleared,
         messages.c.seq > bindparam("after"),
         messages.c.seq > members.c.hidden_before,
         messages.c.sender_id != bindparam("user"),
         messages.c.created_at >= bindparam("since"),
+        ~messages.c.quiet,
         # Fetched by REST or acknowledged by a marker: it has them (realtime §7.4).
         ~exists().where(
             receipts.c.dialog_id == messages.c.dialog_id,
@@ -62,8 +65,10 @@ _MISSED = Query(
 )
 _RANGE = Query(
     select(*_COLUMNS)
+    .join(dialogs, dialogs.c.id == messages.c.dialog_id)
     .where(
         messages.c.dialog_id == bindparam("dialog"),
+        messages.c.seq > dialogs.c.cleared,
         messages.c.seq >= bindparam("low"),
         messages.c.seq <= bindparam("high"),
     )
@@ -84,7 +89,7 @@ _HANDED = Query(
 
 @dataclass(frozen=True, slots=True)
 class LateMessage:
-    """A stored message with all that its stanza is made of. `created_at` in milliseconds."""
+    """A stored message with all that its stanza is made of. `created_at` in milliseconds; `quiet`: not delivered."""
 
     dialog_id: str
     seq: int
@@ -98,6 +103,7 @@ class LateMessage:
     extras: str | None
     date_sent: int
     created_at: int
+    quiet: bool
 
 
 class LateStore:
@@ -146,11 +152,12 @@ class LateStore:
 
 
 def _late(row: Row) -> LateMessage:
-    dialog_id, seq, message_id, app_id, sender_id, recipient_id, body, properties, attachments, extras, sent, made = row
+    dialog_id, seq, id_, app_id, sender_id, recipient_id, body, *rest = row
+    properties, attachments, extras, sent, made, quiet = rest
     return LateMessage(
         dialog_id,
         seq,
-        message_id,
+        id_,
         app_id,
         sender_id,
         recipient_id,
@@ -160,4 +167,5 @@ def _late(row: Row) -> LateMessage:
         extras,
         sent,
         made,
+        bool(quiet),
     )

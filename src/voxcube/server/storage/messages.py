@@ -32,8 +32,11 @@ ADD_MESSAGES = bulk_insert(
     *("dialog_id", "seq", "id", "app_id", "sender_id", "recipient_id", "body", "properties", "attachments"),
     *("extras", "date_sent", "created_at", "updated_at"),
 )
+# What few messages have is written apart, so that all others cost nothing for it.
+MARK_MESSAGES = bulk_update(messages, ["dialog_id", "seq"], "quiet", "destroy_after", "expires_at")
 MOVE_DIALOGS = bulk_update(dialogs, ["id"], "seq", "live", "last_seq", "last_date_sent", "updated_at")
 SETTLE_MEMBERS = bulk_update(members, ["dialog_id", "user_id"], "settled", "handed")
+UNSEEN_SECONDS = 7 * 86_400  # how long a self-destroying message is kept that nobody has read (realtime §9.4)
 SHOW_AGAIN = bulk_update(members, ["dialog_id"], "hidden")
 
 
@@ -45,8 +48,9 @@ class Send(Change):
     """
 
     __slots__ = (
-        *("app_id", "attachments", "body", "context", "created_at", "date_sent", "dialog_id", "extras", "fresh"),
-        *("message_id", "properties", "recipient_id", "sender_id", "seq", "show_again", "tried"),
+        *("app_id", "attachments", "body", "context", "created_at", "date_sent", "destroy_after", "dialog_id"),
+        *("extras", "fresh", "message_id", "properties", "quiet", "recipient_id", "sender_id", "seq", "show_again"),
+        "tried",
     )
 
     def __init__(
@@ -65,11 +69,14 @@ class Send(Change):
         created_at: int,
         done: Callable[[Any], None],
         show_again: bool = False,
+        quiet: bool = False,
+        destroy_after: int | None = None,
         context: Any = None,
     ) -> None:
         """`date_sent` in seconds, `created_at` in milliseconds; `properties` and `attachments` are JSON text.
 
-        `show_again` brings a hidden private dialog back to its members; `context` is the caller's own.
+        `show_again` brings a hidden private dialog back to its members; a `quiet` message is delivered to nobody; one
+        with `destroy_after` (seconds) is deleted so long after somebody has read it. `context` is the caller's own.
         """
         self.done = done
         self.error = None
@@ -85,6 +92,8 @@ class Send(Change):
         self.date_sent = date_sent
         self.created_at = created_at
         self.show_again = show_again
+        self.quiet = quiet
+        self.destroy_after = destroy_after
         self.context = context
         self.seq = 0
         self.fresh = False
@@ -147,6 +156,7 @@ async def _apply_sends(
     state: dict[str, list[int]] = {}
     id_rows: list[tuple[int, str, str, int, int]] = []
     message_rows: list[tuple[Any, ...]] = []
+    marked_rows: list[tuple[Any, ...]] = []
     last: dict[str, Send] = {}
     shown: set[str] = set()
     for send in sends:
@@ -183,6 +193,9 @@ async def _apply_sends(
                 *(send.properties, send.attachments, send.extras, send.date_sent, send.created_at, send.created_at),
             )
         )
+        if send.quiet or send.destroy_after is not None:
+            expires_at = None if send.destroy_after is None else send.created_at // 1000 + UNSEEN_SECONDS
+            marked_rows.append((send.quiet, send.destroy_after, expires_at, dialog_id, seq))
         member = member_rows.get((dialog_id, send.sender_id))
         if member is not None:
             member[1] += 1
@@ -195,6 +208,7 @@ async def _apply_sends(
     id_rows.sort()
     await tx.many(ADD_IDS, id_rows)
     await tx.many(ADD_MESSAGES, message_rows)
+    await tx.many(MARK_MESSAGES, marked_rows)
     await tx.many(
         MOVE_DIALOGS,
         [

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, null, select, update
 
 from voxcube.server.core.errors import NotFound
 from voxcube.server.core.models import DELIVERED as DELIVERED
@@ -21,14 +21,19 @@ from voxcube.server.core.models import READ as READ
 from voxcube.server.storage import offline
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
-from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select
+from voxcube.server.storage.sql import Bulk, Query, bulk_insert, bulk_query, bulk_select, bulk_update
 from voxcube.server.storage.writer import Change
 
 Interval = list[int]  # [low, high], both included
 # A member's row while it is locked: active, settled, base, hidden_before, handed (and True once it was changed).
 MemberRow = list[Any]
 
-LIVE = bulk_select(messages, ["dialog_id", "seq"], "dialog_id", "seq")
+# (dialog, seq, destroy_after) of the messages that are still there.
+LIVE = bulk_query(
+    "SELECT m.dialog_id, m.seq, m.destroy_after FROM {source} CROSS JOIN messages AS m JOIN dialogs AS d"
+    " ON d.id = m.dialog_id WHERE m.dialog_id = {0} AND m.seq = {1} AND m.seq > d.cleared",
+    *(messages.c.dialog_id, messages.c.seq),
+)
 SENDERS = bulk_select(messages, ["dialog_id", "seq"], "seq", "sender_id")
 HIDDEN = bulk_select(hidden_messages, ["dialog_id", "user_id", "seq"], "dialog_id", "user_id", "seq")
 # The interval at or before a seq, and the one after it: all that adding this seq can touch.
@@ -56,6 +61,9 @@ DROP = Bulk(
     (receipts.c.dialog_id, receipts.c.user_id, receipts.c.kind, receipts.c.low, receipts.c.high),
 )
 ADD = bulk_insert(receipts, "dialog_id", "user_id", "kind", "low", "high")
+ADD_HIDDEN = bulk_insert(hidden_messages, "dialog_id", "user_id", "seq")
+# Shown for the first time: from now on its time runs, which a job turns into a date (`expiry.py`).
+SHOWN = bulk_update(messages, ["dialog_id", "seq"], "expires_at", "destroy_after")
 
 
 class Mark(Change):
@@ -134,7 +142,7 @@ async def add_seqs(
     writes back.
     """
     points = [(*key, seq) for key, seqs in wanted.items() for seq in seqs]
-    live = {(row[0], row[1]) for row in await tx.pick(LIVE, list({(p[0], p[3]) for p in points}))}
+    live = {(row[0], row[1]): row[2] for row in await tx.pick(LIVE, list({(p[0], p[3]) for p in points}))}
     points = [p for p in points if (p[0], p[3]) in live]
     if not points:
         return set()
@@ -149,6 +157,8 @@ async def add_seqs(
     fresh.sort()
     await _write_intervals(tx, fresh, intervals)
     reads = [p for p in fresh if p[2] == READ]
+    shown = sorted({(p[0], p[3]) for p in reads if live[p[0], p[3]] is not None})
+    await tx.many(SHOWN, [(-live[key], None, *key) for key in shown])
     hidden = {tuple(row) for row in await tx.pick(HIDDEN, [(p[0], p[1], p[3]) for p in reads])}
     for dialog_id, user_id, _, seq in reads:
         member = member_rows[dialog_id, user_id]
@@ -223,89 +233,30 @@ FORGET_HIDDEN = Query(
     delete(hidden_messages).where(hidden_messages.c.dialog_id == _D, hidden_messages.c.user_id == _U),
     *("dialog_id", "user_id"),
 )
-ADD_HIDDEN = Query(insert(hidden_messages).values(dialog_id=_D, user_id=_U, seq=_S), *("dialog_id", "user_id", "seq"))
-IS_READ = Query(
-    select(receipts.c.low).where(
-        receipts.c.dialog_id == _D,
-        receipts.c.user_id == _U,
-        receipts.c.kind == READ,
-        receipts.c.low <= _S,
-        receipts.c.high >= _S,
-    ),
-    *("dialog_id", "user_id", "seq"),
-)
-IS_HIDDEN = Query(
-    select(hidden_messages.c.seq).where(
-        hidden_messages.c.dialog_id == _D, hidden_messages.c.user_id == _U, hidden_messages.c.seq == _S
-    ),
-    *("dialog_id", "user_id", "seq"),
-)
-SENDER = Query(select(messages.c.sender_id).where(messages.c.dialog_id == _D, messages.c.seq == _S), "dialog_id", "seq")
 LOCK_ALL_MEMBERS = Query(
     select(members.c.user_id).where(members.c.dialog_id == _D).order_by(members.c.user_id).with_for_update(),
     "dialog_id",
 )
-UNSETTLE_ALL = Query(
-    update(members)
-    .where(
-        members.c.dialog_id == _D,
-        or_(
-            members.c.user_id == bindparam("sender_id"),
-            members.c.base >= _S,
-            members.c.hidden_before >= _S,
-            exists().where(
-                receipts.c.dialog_id == members.c.dialog_id,
-                receipts.c.user_id == members.c.user_id,
-                receipts.c.kind == READ,
-                receipts.c.low <= _S,
-                receipts.c.high >= _S,
-            ),
-            exists().where(
-                hidden_messages.c.dialog_id == members.c.dialog_id,
-                hidden_messages.c.user_id == members.c.user_id,
-                hidden_messages.c.seq == _S,
-            ),
-        ),
-    )
-    .values(settled=members.c.settled - 1),
-    *("dialog_id", "sender_id", "seq"),
-)
-REMOVE_MESSAGE = Query(delete(messages).where(messages.c.dialog_id == _D, messages.c.seq == _S), "dialog_id", "seq")
-REMOVE_HIDDEN = Query(
-    delete(hidden_messages).where(hidden_messages.c.dialog_id == _D, hidden_messages.c.seq == _S), "dialog_id", "seq"
-)
-NEWEST = Query(
-    select(messages.c.seq, messages.c.date_sent)
-    .where(messages.c.dialog_id == _D)
-    .order_by(messages.c.seq.desc())
-    .limit(1),
+ALL_SHOWN = Query(
+    update(messages)
+    .where(messages.c.dialog_id == _D, messages.c.destroy_after.is_not(None))
+    .values(expires_at=-messages.c.destroy_after, destroy_after=null()),
     "dialog_id",
 )
-SHRINK_DIALOG = Query(
-    update(dialogs)
-    .where(dialogs.c.id == _D)
-    .values(
-        live=dialogs.c.live - 1,
-        last_seq=bindparam("last_seq"),
-        last_date_sent=bindparam("last_date_sent"),
-        updated_at=bindparam("updated_at"),
-    ),
-    *("last_seq", "last_date_sent", "updated_at", "dialog_id"),
-)
 
 
-async def mark_seqs(tx: Tx, dialog_id: str, user_id: int, kind: int, seqs: Iterable[int]) -> int:
-    """Marks a page of messages; the user's own among `seqs` are passed over. Returns how many were new."""
+async def mark_seqs(tx: Tx, dialog_id: str, user_id: int, kind: int, seqs: Iterable[int]) -> set[int]:
+    """Marks a page of messages; the user's own among `seqs` are passed over. Returns those that were new."""
     member = await tx.row(LOCK_MEMBER, dialog_id, user_id)
     if member is None:
-        return 0
+        return set()
     row = list(member)
     senders = await tx.pick(SENDERS, [(dialog_id, seq) for seq in set(seqs)])
     foreign = {seq for seq, sender_id in senders if sender_id != user_id}
     added = await add_seqs(tx, {(dialog_id, user_id, kind): foreign}, {(dialog_id, user_id): row})
     if len(row) > 5:
         await tx.execute(SET_SETTLED, row[1], dialog_id, user_id)
-    return len(added)
+    return {seq for _, _, _, seq in added}
 
 
 async def mark_all(tx: Tx, dialog_id: str, user_id: int, kind: int) -> None:
@@ -316,6 +267,7 @@ async def mark_all(tx: Tx, dialog_id: str, user_id: int, kind: int) -> None:
         await tx.execute(ADD_INTERVAL, dialog_id, user_id, kind, seq)
     if kind == READ:
         await tx.execute(SET_SETTLED, live, dialog_id, user_id)
+        await tx.execute(ALL_SHOWN, dialog_id)
 
 
 async def clear_for(tx: Tx, dialog_id: str, user_id: int) -> None:
@@ -325,33 +277,22 @@ async def clear_for(tx: Tx, dialog_id: str, user_id: int) -> None:
     await tx.execute(CLEAR, live, seq, dialog_id, user_id)
 
 
-async def hide_for(tx: Tx, dialog_id: str, user_id: int, seq: int) -> bool:
-    """Deletes one message for the member only; False when it is not there for it any more."""
+async def hide_for(tx: Tx, dialog_id: str, user_id: int, seqs: Iterable[int]) -> set[int]:
+    """Deletes messages for the member only; returns those that were still there for it."""
     _, _, member = await _lock_both(tx, dialog_id, user_id)
-    sender_id = await tx.value(SENDER, dialog_id, seq)
-    if sender_id is None or seq <= member[3] or await tx.value(IS_HIDDEN, dialog_id, user_id, seq) is not None:
-        return False
-    settled = sender_id == user_id or seq <= member[2] or await tx.value(IS_READ, dialog_id, user_id, seq) is not None
-    await tx.execute(ADD_HIDDEN, dialog_id, user_id, seq)
-    if not settled:
-        await tx.execute(SET_SETTLED, member[1] + 1, dialog_id, user_id)
-    return True
-
-
-async def remove(tx: Tx, dialog_id: str, seq: int, now_ms: int) -> bool:
-    """Deletes one message for everyone; False when it is gone already. The only step that costs O(members)."""
-    if await tx.row(LOCK_DIALOG, dialog_id) is None:
-        return False
-    await tx.fetch(LOCK_ALL_MEMBERS, dialog_id)
-    sender_id = await tx.value(SENDER, dialog_id, seq)
-    if sender_id is None:
-        return False
-    await tx.execute(UNSETTLE_ALL, dialog_id, sender_id, seq)
-    await tx.execute(REMOVE_HIDDEN, dialog_id, seq)
-    await tx.execute(REMOVE_MESSAGE, dialog_id, seq)
-    newest = await tx.row(NEWEST, dialog_id) or (0, None)
-    await tx.execute(SHRINK_DIALOG, newest[0], newest[1], now_ms, dialog_id)
-    return True
+    _, settled, base, hidden_before, _ = member
+    points = [(dialog_id, seq) for seq in set(seqs) if seq > hidden_before]
+    live = {row[1] for row in await tx.pick(LIVE, points)}
+    gone = {row[2] for row in await tx.pick(HIDDEN, [(dialog_id, user_id, seq) for seq in live])}
+    senders = {row[0]: row[1] for row in await tx.pick(SENDERS, [(dialog_id, seq) for seq in sorted(live - gone)])}
+    read: set[int] = set()
+    for _, _, _, low, high in await tx.pick(NEIGHBOURS, [(dialog_id, user_id, READ, seq) for seq in senders]):
+        read.update(seq for seq in senders if low <= seq <= high)
+    await tx.many(ADD_HIDDEN, [(dialog_id, user_id, seq) for seq in sorted(senders)])
+    fresh = sum(sender_id != user_id and seq > base and seq not in read for seq, sender_id in senders.items())
+    if fresh:
+        await tx.execute(SET_SETTLED, settled + fresh, dialog_id, user_id)
+    return set(senders)
 
 
 async def _lock_both(tx: Tx, dialog_id: str, user_id: int) -> tuple[int, int, Any]:

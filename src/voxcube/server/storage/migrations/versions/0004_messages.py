@@ -1,4 +1,4 @@
-"""Messages: those that are not delivered, those that destroy themselves, ids of deleted ones, and users to be erased."""
+"""Messages: quiet ones, those that destroy themselves, ids of deleted ones, users to be erased."""
 
 import sqlalchemy as sa
 from alembic import op
