@@ -197,6 +197,7 @@ messages = Table(
     _int("expires_at", null=True),  # when it destroys itself
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
+    Index("messages_changed", "dialog_id", "updated_at", **_only("updated_at <> created_at")),
     Index("messages_destroy", "dialog_id", "seq", **_only("destroy_after IS NOT NULL")),
     Index("messages_expiry", "expires_at", **_only("expires_at IS NOT NULL")),
 )
@@ -256,6 +257,35 @@ hidden_messages = Table(
     PrimaryKeyConstraint("dialog_id", "user_id", "seq"),
     sqlite_with_rowid=False,
 )
+
+reactions = Table(
+    "reactions",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("seq"),
+    _text("reaction", null=False),
+    _int("user_id"),
+    _int("created_at"),  # ms
+    PrimaryKeyConstraint("dialog_id", "seq", "reaction", "user_id"),
+    Index("reactions_user", "user_id"),
+    sqlite_with_rowid=False,
+)
+
+# How far a dialog's messages are in the search index; `number` stands for the dialog in there. Short dialogs have none.
+search_dialogs = Table(
+    "search_dialogs",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("number"),
+    _int("upto", 0),  # messages up to this seq
+    PrimaryKeyConstraint("dialog_id"),
+    UniqueConstraint("number"),
+    sqlite_with_rowid=False,
+)
+
+# Texts of messages, to be found by any part of them. Not among the others: on SQLite it is an FTS5 table, on PostgreSQL
+# one with an index of trigrams. `rowid` is the dialog's number, 32 bits further up, plus `seq`.
+message_texts = Table("message_texts", MetaData(), Column("rowid", BigInteger, primary_key=True), _text("body"))
 
 # 1-1 messages that are not kept in the history, waiting for a user without a session. `seq` only ever grows for a user.
 offline_messages = Table(
