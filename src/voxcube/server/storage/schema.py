@@ -197,7 +197,6 @@ messages = Table(
     _int("expires_at", null=True),  # when it destroys itself
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
-    Index("messages_changed", "dialog_id", "updated_at", **_only("updated_at <> created_at")),
     Index("messages_destroy", "dialog_id", "seq", **_only("destroy_after IS NOT NULL")),
     Index("messages_expiry", "expires_at", **_only("expires_at IS NOT NULL")),
 )
@@ -258,35 +257,6 @@ hidden_messages = Table(
     sqlite_with_rowid=False,
 )
 
-reactions = Table(
-    "reactions",
-    metadata,
-    _text("dialog_id", null=False),
-    _int("seq"),
-    _text("reaction", null=False),
-    _int("user_id"),
-    _int("created_at"),  # ms
-    PrimaryKeyConstraint("dialog_id", "seq", "reaction", "user_id"),
-    Index("reactions_user", "user_id"),
-    sqlite_with_rowid=False,
-)
-
-# How far a dialog's messages are in the search index; `number` stands for the dialog in there. Short dialogs have none.
-search_dialogs = Table(
-    "search_dialogs",
-    metadata,
-    _text("dialog_id", null=False),
-    _int("number"),
-    _int("upto", 0),  # messages up to this seq
-    PrimaryKeyConstraint("dialog_id"),
-    UniqueConstraint("number"),
-    sqlite_with_rowid=False,
-)
-
-# Texts of messages, to be found by any part of them. Not among the others: on SQLite it is an FTS5 table, on PostgreSQL
-# one with an index of trigrams. `rowid` is the dialog's number, 32 bits further up, plus `seq`.
-message_texts = Table("message_texts", MetaData(), Column("rowid", BigInteger, primary_key=True), _text("body"))
-
 # 1-1 messages that are not kept in the history, waiting for a user without a session. `seq` only ever grows for a user.
 offline_messages = Table(
     "offline_messages",
@@ -300,6 +270,32 @@ offline_messages = Table(
     _int("created_at"),  # ms
     PrimaryKeyConstraint("user_id", "seq"),
     UniqueConstraint("user_id", "message_id"),
+)
+
+# Privacy lists (XEP-0016), and which of a user's is the default; a session's active list is no row.
+privacy_lists = Table(
+    "privacy_lists",
+    metadata,
+    _int("user_id"),
+    _text("name", null=False),
+    _int("app_id"),
+    _text("rules", null=False),  # JSON list of [order, deny, type, value, kinds…] as they were written
+    PrimaryKeyConstraint("user_id", "name"),
+)
+privacy_defaults = Table(
+    "privacy_defaults",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    _int("app_id"),
+    _text("name", null=False),
+)
+
+# When the last session of a user ended, or the first one came.
+last_activity = Table(
+    "last_activity",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    _int("at"),
 )
 
 # Who is online: rows of a node whose lease has run out count as offline.
