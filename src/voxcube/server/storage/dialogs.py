@@ -13,10 +13,12 @@ from sqlalchemy import BigInteger, and_, bindparam, cast, func, insert, not_, se
 from voxcube.server.core.listing import Listing, Order
 from voxcube.server.core.models import Dialog, DialogType, Member, pair_key
 from voxcube.server.storage.database import Database, Row, Tx
+from voxcube.server.storage.inbox import LARGE
 from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.receipts import DELIVERED, READ
 from voxcube.server.storage.schema import dialogs, members, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_insert, bulk_query, in_list
+from voxcube.server.storage.users import name_key
 
 DIALOG_NAMES = (
     *("id", "app_id", "type", "owner_id", "pair", "name", "description", "photo", "extensions", "data", "permissions"),
@@ -127,8 +129,9 @@ _UNREAD_OF = Query(
     *("app", "viewer", "dialogs"),
 )
 
-_INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in DIALOG_NAMES}), *DIALOG_NAMES)
-_MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type")
+_STORED = (*DIALOG_NAMES, "name_key", "fields_key", "copied", "listed_at", "listed_activity")
+_INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _STORED}), *_STORED)
+_MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type", "copied", "listed_at", "activity")
 _ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
 _SHOW = Query(
     update(members)
@@ -227,6 +230,9 @@ class DialogStore:
 
     async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """A new dialog with its members."""
+        activity = dialog.created_at_ms // 1000 if dialog.last_date_sent is None else dialog.last_date_sent
+        copied = dialog.type is not DialogType.BROADCAST and len(rows) <= LARGE
+        copies = (copied, dialog.updated_at_ms, activity) if copied else (False, 0, 0)
         stored: dict[str, Any] = {
             "extensions": to_json(dialog.extensions),
             "data": to_json(dialog.data),
@@ -235,13 +241,15 @@ class DialogStore:
             "created_at": dialog.created_at_ms,
             "updated_at": dialog.updated_at_ms,
             "type": int(dialog.type),
+            **keys(dialog.name, dialog.extensions, dialog.data),
+            **dict(zip(("copied", "listed_at", "listed_activity"), copies, strict=True)),
         }
-        await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in DIALOG_NAMES))
+        await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _STORED))
         # Sorted, as all locks are.
         await tx.many(
             _ADD_MEMBERS,
             [
-                (*(getattr(member, name) for name in MEMBER_NAMES), dialog.app_id, int(dialog.type))
+                (*(getattr(member, name) for name in MEMBER_NAMES), dialog.app_id, int(dialog.type), *copies)
                 for member in sorted(rows, key=lambda row: row.user_id)
             ],
         )
@@ -332,6 +340,18 @@ def as_member(row: Row) -> Member:
     for name in ("active", "admin", "hidden", "muted"):
         stored[name] = bool(stored[name])
     return Member(**stored)
+
+
+def keys(
+    name: str | None, extensions: Mapping[str, Any] | None, data: Mapping[str, Any] | None
+) -> dict[str, str | None]:
+    """The columns in which texts are looked for without case: to be written whenever one of these three is."""
+    fields = {
+        column: {key: name_key(value) if isinstance(value, str) else value for key, value in values.items()}
+        for column, values in (("extensions", extensions), ("data", data))
+        if values
+    }
+    return {"name_key": None if name is None else name_key(name), "fields_key": to_json(fields or None)}
 
 
 def to_json(value: object) -> str | None:

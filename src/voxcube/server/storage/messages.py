@@ -6,10 +6,11 @@ cannot wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from voxcube.server.core.errors import Conflict, NotFound
+from voxcube.server.storage import inbox
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import HandOver, Mark, apply_handed, apply_marks
 from voxcube.server.storage.schema import dialogs, members, message_ids, messages
@@ -18,7 +19,12 @@ from voxcube.server.storage.writer import Change
 
 MemberKey = tuple[str, int]
 
-LOCK_DIALOGS = bulk_select(dialogs, ["id"], "id", "seq", "live", "updated_at", lock=True)
+LOCK_DIALOGS = bulk_select(
+    dialogs,
+    ["id"],
+    *("id", "seq", "live", "updated_at", "listed_at", "listed_activity", "copied"),
+    lock=True,
+)
 LOCK_MEMBERS = bulk_select(
     members,
     ["dialog_id", "user_id"],
@@ -34,7 +40,11 @@ ADD_MESSAGES = bulk_insert(
 )
 # What few messages have is written apart, so that all others cost nothing for it.
 MARK_MESSAGES = bulk_update(messages, ["dialog_id", "seq"], "quiet", "destroy_after", "expires_at")
-MOVE_DIALOGS = bulk_update(dialogs, ["id"], "seq", "live", "last_seq", "last_date_sent", "updated_at")
+MOVE_DIALOGS = bulk_update(
+    dialogs,
+    ["id"],
+    *("seq", "live", "last_seq", "last_date_sent", "updated_at", "listed_at", "listed_activity"),
+)
 SETTLE_MEMBERS = bulk_update(members, ["dialog_id", "user_id"], "settled", "handed")
 UNSEEN_SECONDS = 7 * 86_400  # how long a self-destroying message is kept that nobody has read (realtime §9.4)
 SHOW_AGAIN = bulk_update(members, ["dialog_id"], "hidden")
@@ -119,11 +129,13 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     keys.update((s.dialog_id, s.recipient_id) for s in sends if s.show_again)
     keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
     keys.update((h.dialog_id, h.user_id) for h in handed if h.dialog_id)
+    due = _due(sends, dialog_rows)
+    keys.update(await inbox.copied_rows(tx, due))
     rows = await tx.pick(LOCK_MEMBERS, sorted(keys))
     # active, settled, base, hidden_before, handed
     member_rows: dict[MemberKey, list[Any]] = {(row[0], row[1]): list(row)[2:] for row in rows}
     if sends:
-        await _apply_sends(tx, sends, dialog_rows, member_rows)
+        await _apply_sends(tx, sends, dialog_rows, member_rows, due)
     if found:
         await apply_marks(tx, found, member_rows)
     if handed:
@@ -145,8 +157,24 @@ async def _find_marked(tx: Tx, marks: Sequence[Mark]) -> list[tuple[Mark, str, i
     return found
 
 
+def _due(sends: Sequence[Send], dialog_rows: dict[str, Any]) -> set[str]:
+    """Dialogs whose copies in the member rows must be written with these sends (`inbox.py`)."""
+    due = set()
+    for send in sends:
+        dialog = dialog_rows.get(send.dialog_id)
+        if dialog is not None and dialog[6]:
+            updated_at = max(dialog[3], send.created_at)
+            if inbox.is_due(dialog[4], dialog[5], updated_at, send.date_sent):
+                due.add(send.dialog_id)
+    return due
+
+
 async def _apply_sends(
-    tx: Tx, sends: Sequence[Send], dialog_rows: dict[str, Any], member_rows: dict[MemberKey, list[Any]]
+    tx: Tx,
+    sends: Sequence[Send],
+    dialog_rows: dict[str, Any],
+    member_rows: dict[MemberKey, list[Any]],
+    due: Collection[str],
 ) -> None:
     # The ids are looked up under the dialogs' locks, so that no number is burnt on a resend.
     known: dict[tuple[int, str], tuple[Any, ...]] = {
@@ -209,12 +237,15 @@ async def _apply_sends(
     await tx.many(ADD_IDS, id_rows)
     await tx.many(ADD_MESSAGES, message_rows)
     await tx.many(MARK_MESSAGES, marked_rows)
-    await tx.many(
-        MOVE_DIALOGS,
-        [
-            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, numbers[2], dialog_id)
-            for dialog_id, numbers in state.items()
-        ],
-    )
+    moved, copies = [], []
+    for dialog_id, (seq, live, updated_at) in state.items():
+        date_sent = last[dialog_id].date_sent
+        listed_at, listed_activity = dialog_rows[dialog_id][4:6]
+        if dialog_id in due:
+            listed_at, listed_activity = updated_at, date_sent
+            copies.append((True, updated_at, date_sent, dialog_id))
+        moved.append((seq, live, seq, date_sent, updated_at, listed_at, listed_activity, dialog_id))
+    await tx.many(MOVE_DIALOGS, moved)
+    await tx.many(inbox.WRITE_COPIES, copies)
     if shown:
         await tx.many(SHOW_AGAIN, [(False, dialog_id) for dialog_id in sorted(shown)])
