@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import bindparam, select
 
 from voxcube.server.core.models import App, DialogType, pair_key
-from voxcube.server.storage import apps, counters
+from voxcube.server.core.privacy import Rules
+from voxcube.server.storage import apps, counters, privacy
 from voxcube.server.storage.database import Database
 from voxcube.server.storage.schema import dialogs, members, users
 from voxcube.server.storage.sql import Query
@@ -72,6 +73,7 @@ class Cache:
         self._loading: dict[Key, asyncio.Future[Any]] = {}
         self._generation: int | None = None
         self.on_forget: Callable[[tuple[Key, ...]], None] | None = None  # tells the other nodes
+        self.on_clear: Callable[[], None] = lambda: None  # nobody knows what has changed
 
     @property
     def size(self) -> int:
@@ -92,6 +94,10 @@ class Cache:
         """Whether the user exists in the application, or MISSING."""
         return self._facts.get(("user", app_id, user_id), MISSING)
 
+    def peek_privacy(self, app_id: int, user_id: int) -> Any:
+        """The user's default privacy list, compiled, None without one, or MISSING."""
+        return self._facts.get(("privacy", app_id, user_id), MISSING)
+
     async def dialog(self, app_id: int, dialog_id: str) -> DialogFacts | None:
         """The facts of a dialog of this application."""
         facts: DialogFacts | None = await self._get(("dialog", dialog_id), lambda: self._read_dialog(dialog_id))
@@ -110,6 +116,12 @@ class Cache:
 
         return await self._get(("user", app_id, user_id), read)
 
+    async def privacy(self, app_id: int, user_id: int) -> Rules | None:
+        """The user's default privacy list, compiled."""
+        return await self._get(
+            ("privacy", app_id, user_id), lambda: privacy.default_rules(self._database, app_id, user_id)
+        )
+
     async def app(self, app_id: int) -> App | None:
         """The application with its settings."""
         return await self._get(("app", app_id), lambda: self._database.read(lambda tx: apps.by_id(tx, app_id)))
@@ -125,10 +137,11 @@ class Cache:
     def forget(self, *keys: Key) -> None:
         """Called after the commit that changed these facts.
 
-        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("app", id), ("auth_key", key), and
+        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user), ("app", id),
+        ("auth_key", key), and
         ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
-        ("token", user, hash) and ("gone", user) are no facts in here: they tell the nodes that a user's session token
-        was destroyed, or the user deleted.
+        ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the nodes
+        that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
         """
         self.drop(keys)
         if self.on_forget is not None:
@@ -144,6 +157,7 @@ class Cache:
         """Forgets everything: words of other nodes may have been missed."""
         self._facts.clear()
         self._loading.clear()
+        self.on_clear()
 
     async def follow_generation(self) -> None:
         """Notices what the command line tools changed; called once a second."""

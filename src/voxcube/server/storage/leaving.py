@@ -1,25 +1,20 @@
-"""What a deleted user leaves behind: the places in dialogs pass on, what only the user could read goes.
+"""Leaving dialogs: places pass on, and a group without anybody ends. Whoever deletes its account leaves all of them.
 
 Messages remain, and so do private dialogs: the other one goes on reading them (rest §4.2).
 """
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from collections.abc import Collection
+
+from sqlalchemy import bindparam, delete, or_, select
 
 from voxcube.server.core.models import DialogType
+from voxcube.server.storage import erasing, membership
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.schema import (
-    dialogs,
-    hidden_messages,
-    members,
-    message_ids,
-    messages,
-    offline_messages,
-    presence,
-    receipts,
-)
-from voxcube.server.storage.sql import Query, bulk_select, in_list
+from voxcube.server.storage.membership import Locked
+from voxcube.server.storage.schema import dialogs, last_activity, members, offline_messages, presence
+from voxcube.server.storage.sql import Query
 
 # Dialogs the user is in, and those it owns without being in them (a public dialog whose owner has unsubscribed).
 _PLACES = Query(
@@ -43,79 +38,45 @@ _PARTNERS = Query(
     ),
     *("app", "user"),
 )
-_LOCK = bulk_select(dialogs, ["id"], "id", "type", "owner_id", lock=True)
-_LEAVE = Query(
-    update(members)
-    .where(members.c.user_id == bindparam("user"), in_list(members.c.dialog_id, "dialogs"), members.c.active)
-    .values(active=False, admin=False),
-    *("user", "dialogs"),
-)
-# The first admin, else the oldest occupant (rest §6.4).
-_HEIR = Query(
-    select(members.c.user_id, members.c.admin)
-    .where(members.c.dialog_id == bindparam("dialog"), members.c.active)
-    .order_by(members.c.admin.desc(), members.c.joined_at, members.c.user_id)
-    .limit(1),
-    "dialog",
-)
-_PASS_ON = Query(
-    update(dialogs).where(dialogs.c.id == bindparam("key")).values(owner_id=bindparam("heir")), "key", "heir"
-)
-_NO_ADMIN = Query(
-    update(members)
-    .where(and_(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")))
-    .values(admin=False),
-    *("dialog", "user"),
-)
-_CHANGED = Query(
-    update(dialogs)
-    .where(in_list(dialogs.c.id, "dialogs"))
-    .values(updated_at=bindparam("now"), members_version=dialogs.c.members_version + 1),
-    *("dialogs", "now"),
-)
-_IDS = select(messages.c.id).where(messages.c.dialog_id == bindparam("dialog"))
-_REMOVE = [
-    Query(delete(table).where(column == bindparam("dialog")), "dialog")
-    for table, column in (
-        (dialogs, dialogs.c.id),
-        (members, members.c.dialog_id),
-        (receipts, receipts.c.dialog_id),
-        (hidden_messages, hidden_messages.c.dialog_id),
-    )
-]
-_REMOVE_IDS = Query(
-    delete(message_ids).where(message_ids.c.app_id == bindparam("app"), message_ids.c.id.in_(_IDS)), "app", "dialog"
-)
-_REMOVE_MESSAGES = Query(delete(messages).where(messages.c.dialog_id == bindparam("dialog")), "dialog")
 _OWN = [
     Query(delete(presence).where(presence.c.user_id == bindparam("user")), "user"),
     Query(delete(offline_messages).where(offline_messages.c.user_id == bindparam("user")), "user"),
+    Query(delete(last_activity).where(last_activity.c.user_id == bindparam("user")), "user"),
 ]
 
 
-async def leave_dialogs(tx: Tx, app_id: int, user_id: int, now_ms: int) -> list[str]:
-    """Takes a user out of all dialogs but the private ones; returns the ids of those that changed.
+async def save(tx: Tx, locked: Locked, left: Collection[int], now_ms: int, *, for_ever: bool = False) -> bool:
+    """Writes a dialog that these users have left, and everything else that was changed; False when the dialog has ended.
 
-    Where the user was the owner, ownership passes on: in groups to the first admin, else to the oldest occupant, and
-    the last one out deletes the group (rest §6.4); elsewhere to the first admin, if there is one.
+    When the owner leaves a group, ownership passes to the first admin, else to the oldest occupant, and the last one
+    out ends it (rest §6.4). Elsewhere the owner stays the owner, unless it leaves ``for_ever``: then the first admin
+    takes over, if there is one.
     """
-    places = sorted(row[0] for row in await tx.fetch(_PLACES, app_id, user_id))
-    if not places:
-        return []
-    locked = await tx.pick(_LOCK, [(dialog_id,) for dialog_id in places])
-    await tx.execute(_LEAVE, user_id, places)
-    for dialog_id, kind, owner_id in sorted(locked):
-        heir = await tx.row(_HEIR, dialog_id)
-        if heir is None and kind == DialogType.GROUP:
-            for removal in _REMOVE:
-                await tx.execute(removal, dialog_id)
-            await tx.execute(_REMOVE_IDS, app_id, dialog_id)
-            await tx.execute(_REMOVE_MESSAGES, dialog_id)
-        elif heir is not None and owner_id == user_id and (kind == DialogType.GROUP or heir[1]):
-            await tx.execute(_PASS_ON, dialog_id, heir[0])
-            await tx.execute(_NO_ADMIN, dialog_id, heir[0])  # an owner is not among the admins (rest §5)
-    await tx.execute(_CHANGED, places, now_ms)
-    return places
+    await membership.save(tx, locked, now_ms)
+    dialog = locked.dialog
+    in_group = dialog.type is DialogType.GROUP
+    if dialog.owner_id not in left or not (in_group or for_ever):
+        return True
+    if not await membership.pass_on(tx, locked, only_to_admin=not in_group) and in_group:
+        await erasing.drop(tx, dialog)
+        return False
+    await membership.save(tx, locked, now_ms)
+    return True
+
+
+async def leave_dialogs(tx: Tx, app_id: int, user_id: int, now_ms: int) -> list[Locked]:
+    """Takes a user out of all dialogs but the private ones, for ever; returns these dialogs."""
+    places = [row[0] for row in await tx.fetch(_PLACES, app_id, user_id)]
+    found = await membership.lock_all(tx, app_id, places, {user_id}) if places else []
+    for locked in found:
+        locked.leave(user_id)
+        await save(tx, locked, {user_id}, now_ms, for_ever=True)
+    return found
+
+
+async def places_of(tx: Tx, app_id: int, user_id: int) -> int:
+    """How many dialogs, private ones apart, still know the user as a member or their owner."""
+    return len(await tx.fetch(_PLACES, app_id, user_id))
 
 
 async def pairs_of(tx: Tx, app_id: int, user_id: int) -> list[tuple[int, int]]:

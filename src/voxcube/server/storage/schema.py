@@ -149,17 +149,9 @@ dialogs = Table(
     _int("last_date_sent", null=True),
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
-    _text("name_key"),  # the name, case-folded
-    _text("fields_key"),  # JSON of extensions and data, values case-folded
-    _flag("copied"),  # whether the member rows have copies for their lists (inbox.py)
-    _int("listed_at", 0),  # ms; what the copies say of `updated_at`
-    _int("listed_activity", 0),  # what the copies say of `last_date_sent`, or else `created_at`
     UniqueConstraint("app_id", "pair"),
     Index("dialogs_app", "app_id", "type"),
 )
-
-# Rows that make a dialog part of a user's list; broadcasts are listed without one.
-_SHOWN = ("active AND NOT hidden AND type <> 1", "active = 1 AND hidden = 0 AND type <> 1")
 
 # A member row outlives leaving: receipts of former members stay, a rejoin continues.
 members = Table(
@@ -178,13 +170,8 @@ members = Table(
     _int("settled", 0),  # live messages that are own, read, deleted for me, or before `base`
     _int("base", 0),  # messages up to this seq count as settled from the start
     _int("hidden_before", 0),  # "clear history for me": messages up to this seq are gone for this user
-    _flag("copied"),  # whether the next two are kept: copies of the dialog's, which may lag (inbox.py)
-    _int("listed_at", 0),  # ms
-    _int("activity", 0),
     PrimaryKeyConstraint("dialog_id", "user_id"),
     Index("members_user", "user_id", "active", "type"),
-    Index("members_listed", "user_id", "copied", "listed_at", **_only(*_SHOWN)),
-    Index("members_activity", "user_id", "copied", "activity", **_only(*_SHOWN)),
     sqlite_with_rowid=False,
 )
 
@@ -210,6 +197,7 @@ messages = Table(
     _int("expires_at", null=True),  # when it destroys itself
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
+    Index("messages_changed", "dialog_id", "updated_at", **_only("updated_at <> created_at")),
     Index("messages_destroy", "dialog_id", "seq", **_only("destroy_after IS NOT NULL")),
     Index("messages_expiry", "expires_at", **_only("expires_at IS NOT NULL")),
 )
@@ -269,6 +257,35 @@ hidden_messages = Table(
     PrimaryKeyConstraint("dialog_id", "user_id", "seq"),
     sqlite_with_rowid=False,
 )
+
+reactions = Table(
+    "reactions",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("seq"),
+    _text("reaction", null=False),
+    _int("user_id"),
+    _int("created_at"),  # ms
+    PrimaryKeyConstraint("dialog_id", "seq", "reaction", "user_id"),
+    Index("reactions_user", "user_id"),
+    sqlite_with_rowid=False,
+)
+
+# How far a dialog's messages are in the search index; `number` stands for the dialog in there. Short dialogs have none.
+search_dialogs = Table(
+    "search_dialogs",
+    metadata,
+    _text("dialog_id", null=False),
+    _int("number"),
+    _int("upto", 0),  # messages up to this seq
+    PrimaryKeyConstraint("dialog_id"),
+    UniqueConstraint("number"),
+    sqlite_with_rowid=False,
+)
+
+# Texts of messages, to be found by any part of them. Not among the others: on SQLite it is an FTS5 table, on PostgreSQL
+# one with an index of trigrams. `rowid` is the dialog's number, 32 bits further up, plus `seq`.
+message_texts = Table("message_texts", MetaData(), Column("rowid", BigInteger, primary_key=True), _text("body"))
 
 # 1-1 messages that are not kept in the history, waiting for a user without a session. `seq` only ever grows for a user.
 offline_messages = Table(

@@ -8,8 +8,8 @@ from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage.cache import Cache, Key
-from voxcube.server.storage.database import Tx
-from voxcube.server.storage.leaving import forget_user, leave_dialogs, pairs_of
+from voxcube.server.storage.database import Contention, Tx
+from voxcube.server.storage.leaving import forget_user, leave_dialogs, pairs_of, places_of
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
@@ -64,7 +64,7 @@ class Removal:
             # Without the pairs a next message to the user finds that there is no such user.
             pairs = await pairs_of(tx, app_id, user_id)
             return [
-                *(("user", app_id, user_id), ("gone", user_id)),
+                *(("user", app_id, user_id), ("gone", user_id), ("privacy", app_id, user_id)),
                 *(("dialog", dialog_id) for dialog_id in left),
                 *(("pair", app_id, low, high) for low, high in pairs),
             ]
