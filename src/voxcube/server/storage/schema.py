@@ -149,9 +149,17 @@ dialogs = Table(
     _int("last_date_sent", null=True),
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
+    _text("name_key"),  # the name, case-folded
+    _text("fields_key"),  # JSON of extensions and data, values case-folded
+    _flag("copied"),  # whether the member rows have copies for their lists (inbox.py)
+    _int("listed_at", 0),  # ms; what the copies say of `updated_at`
+    _int("listed_activity", 0),  # what the copies say of `last_date_sent`, or else `created_at`
     UniqueConstraint("app_id", "pair"),
     Index("dialogs_app", "app_id", "type"),
 )
+
+# Rows that make a dialog part of a user's list; broadcasts are listed without one.
+_SHOWN = ("active AND NOT hidden AND type <> 1", "active = 1 AND hidden = 0 AND type <> 1")
 
 # A member row outlives leaving: receipts of former members stay, a rejoin continues.
 members = Table(
@@ -170,8 +178,13 @@ members = Table(
     _int("settled", 0),  # live messages that are own, read, deleted for me, or before `base`
     _int("base", 0),  # messages up to this seq count as settled from the start
     _int("hidden_before", 0),  # "clear history for me": messages up to this seq are gone for this user
+    _flag("copied"),  # whether the next two are kept: copies of the dialog's, which may lag (inbox.py)
+    _int("listed_at", 0),  # ms
+    _int("activity", 0),
     PrimaryKeyConstraint("dialog_id", "user_id"),
     Index("members_user", "user_id", "active", "type"),
+    Index("members_listed", "user_id", "copied", "listed_at", **_only(*_SHOWN)),
+    Index("members_activity", "user_id", "copied", "activity", **_only(*_SHOWN)),
     sqlite_with_rowid=False,
 )
 
