@@ -37,7 +37,7 @@ from voxcube.server.features.messages.queue import MessageQueue
 from voxcube.server.features.messages.service import MessageService
 from voxcube.server.features.ping import xmpp as ping
 from voxcube.server.features.presence import xmpp as presence
-from voxcube.server.features.presence.service import RENEW_SECONDS, OnlineTable
+from voxcube.server.features.presence.service import RENEW_SECONDS, Online, OnlineTable
 from voxcube.server.features.receipts import xmpp as receipts
 from voxcube.server.features.rooms import xmpp as rooms
 from voxcube.server.features.rooms.service import RoomService
@@ -155,6 +155,7 @@ class App:
         history = HistoryService(dialogs=dialog_service, store=dialogs, history=HistoryStore(database), writer=writer)
 
         # Delivery.
+        node = ids.object_id()  # this run of this node
         connected = Sessions()
         handed = Handed(queue.hand_over)
         late = LateDelivery(database, writer, connected, handed, clock, config.domain)
@@ -163,20 +164,23 @@ class App:
         # What is forgotten here is forgotten on all nodes, and may have let somebody in.
         def heard(keys: tuple[Any, ...]) -> None:
             cache.drop(keys)
+            joined.forgotten(keys)
             logins.ended(keys)
 
         def said(keys: tuple[Any, ...]) -> None:
             router.tell_forgotten(keys)
+            joined.forgotten(keys)
             logins.ended(keys)
 
         def in_doubt() -> None:
             cache.clear()
+            joined.doubt()
             logins.doubt()
 
         router = self.router = Router(
             connected,
             self._bus,
-            name=ids.object_id(),
+            name=node,
             members=cache.peek_dialog,
             load_members=cache.dialog,
             recover=late.recover,
@@ -186,9 +190,12 @@ class App:
             forget_all=in_doubt,
         )
         stack.push_async_callback(router.close)
-        cache.on_forget = said
+        room_service = RoomService(cache, Online(connected, database, clock, config.node_name))
+        joined = rooms.Rooms(room_service, router, config.domain, name=node)
+        cache.on_forget, cache.on_clear = said, joined.check_all
         await self._bus.start(router)
         stack.push_async_callback(self._bus.close)
+        stack.push_async_callback(joined.close)
         online = OnlineTable(connected, writer, clock, config.node_name)
         connected.on_change = online.changed
 
@@ -215,7 +222,6 @@ class App:
             config.domain, message_service, ids, typing=typing_relay.relay, marker=markers.marker
         )
         presences = presence.Presence(router, late.catch_up)
-        joined = rooms.Rooms(RoomService(cache), router, config.domain)
         features = [
             ping.feature(),
             carbons.feature(),
@@ -271,6 +277,7 @@ class App:
         jobs.every(ASK_SECONDS, ask_quiet)
         jobs.every(GENERATION_SECONDS, cache.follow_generation)
         jobs.every(BEAT_SECONDS, router.beat)
+        jobs.every(BEAT_SECONDS, joined.joined.look)
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.every(LOOK_SECONDS, logins.look)

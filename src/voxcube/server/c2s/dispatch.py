@@ -27,14 +27,16 @@ class Dispatch:
 
     def __init__(self, domain: str, features: Iterable[Feature]) -> None:
         self._domain = domain
-        self._room_suffix = f"@muc.{domain}"
+        self._rooms = f"muc.{domain}"
         self._iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._room_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._messages: dict[str, MessageHandler] = {}
         self._presence: dict[str, PresenceHandler] = {}
         self._room_presence: dict[str, PresenceHandler] = {}
         for feature in features:
             tables: tuple[tuple[dict[Any, Any], Mapping[Any, Any]], ...] = (
                 (self._iq, feature.iq),
+                (self._room_iq, feature.room_iq),
                 (self._messages, feature.messages),
                 (self._presence, feature.presence),
                 (self._room_presence, feature.room_presence),
@@ -87,9 +89,10 @@ class Dispatch:
             session.handled(ticket)
             return None
         child = children[0]
-        handler = self._iq.get((kind, child.xmlns, child.name))
         to = stanza.attrs.get("to")
-        if handler is None or (to and not self._is_ours(session, to)):
+        table = self._room_iq if to and self._is_room(to) else self._iq if not to or self._is_ours(session, to) else {}
+        handler = table.get((kind, child.xmlns, child.name))
+        if handler is None:
             self._refuse(session, stanza, "service-unavailable", None)
             session.handled(ticket)
             return None
@@ -121,8 +124,7 @@ class Dispatch:
         if not to or to == self._domain:
             handler = self._presence.get(kind)
         else:
-            room = to.partition("/")[0].lower()
-            handler = self._room_presence.get(kind) if room.endswith(self._room_suffix) else None
+            handler = self._room_presence.get(kind) if self._is_room(to) else None
         if handler is None:
             session.handled(ticket)
             return None
@@ -152,9 +154,15 @@ class Dispatch:
     def _is_ours(self, session: Session, to: str) -> bool:
         return to == self._domain or to.partition("/")[0].lower() == session.bare or to in session.hub.aliases
 
+    def _is_room(self, to: str) -> bool:
+        """Whether it is the address of a room or in one, or that of the host of all rooms."""
+        return to.partition("/")[0].rpartition("@")[2].lower() == self._rooms
+
     def _answer(self, session: Session, stanza: Element, payload: Element | None) -> None:
         children = () if payload is None else (payload,)
-        session.send(serialize(iq_result(stanza, *children, from_=self._domain)))
+        to = stanza.attrs.get("to")
+        from_ = to if to and self._is_room(to) else self._domain
+        session.send(serialize(iq_result(stanza, *children, from_=from_)))
 
     def _refuse(self, session: Session, stanza: Element, condition: str, text: str | None) -> None:
         session.hub.counts.refused.add(condition)

@@ -32,7 +32,8 @@ class Feature:
     """A feature's name, the namespaces it advertises, and its handlers.
 
     `iq` by (type, namespace, element name) for requests to the server or the own account; `messages` by message type;
-    `presence` by presence type ("" = available) for presence without an address, `room_presence` for that to a room.
+    `presence` by presence type ("" = available) for presence without an address; `room_iq` and `room_presence` for what
+    is addressed to a room, or to the host of all rooms.
     """
 
     name: str
@@ -41,3 +42,4 @@ class Feature:
     messages: Mapping[str, MessageHandler] = field(default_factory=dict)
     presence: Mapping[str, PresenceHandler] = field(default_factory=dict)
     room_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)
+    room_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)

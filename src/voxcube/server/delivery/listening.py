@@ -130,10 +130,7 @@ class Listening:
     def _release(self, present: _Present) -> None:
         slots, present.slots = present.slots, []
         for slot in slots:
-            self._slots[slot] -= 1
-            if not self._slots[slot]:
-                del self._slots[slot]
-                self._bus.unsubscribe(slot)
+            self.unhear(slot)
         streams, present.streams = present.streams, set()
         for stream in streams:
             if not stream[1]:
@@ -146,11 +143,22 @@ class Listening:
     def _hear(self, present: _Present, slot: int) -> bool:
         """Whether the slot was not heard before."""
         present.slots.append(slot)
+        return self.hear(slot)
+
+    def hear(self, slot: int) -> bool:
+        """One more reason to hear a slot; whether it was not heard before."""
         self._slots[slot] += 1
         if self._slots[slot] > 1:
             return False
         self._bus.subscribe(slot)
         return True
+
+    def unhear(self, slot: int) -> None:
+        """One reason less."""
+        self._slots[slot] -= 1
+        if not self._slots[slot]:
+            del self._slots[slot]
+            self._bus.unsubscribe(slot)
 
     def _listen(self, present: _Present, stream: Stream, seq: int) -> bool:
         """Whether nobody here listened to the stream before."""

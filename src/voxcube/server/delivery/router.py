@@ -88,6 +88,8 @@ class Router:
         self._gate: Gate[Parcel] = Gate(self._deliver, recover)
         self._tally = Tally(self.interrupted)
         self._told = 0
+        self.on_beat: Callable[[str], None] = lambda name: None  # a node of this name lives
+        self._words: dict[bytes, Callable[[bytes], None]] = {}  # what features say to each other
         self._listening = Listening(bus, self._gate, positions, now_ms)
         self._held: dict[str, list[Parcel]] = {}  # group parcels waiting for the dialog's members to be read
         self._bursts: dict[Stream, list[int]] = {}  # slot, last number, times it was said
@@ -145,6 +147,30 @@ class Router:
         if not self.alone:
             self._bus.tell(_BEAT + _encode((self._name, self._told)))
 
+    # -- words of features -----------------------------------------------------------------------------------------
+
+    def on_word(self, mark: bytes, heard: Callable[[bytes], None]) -> None:
+        """`heard(word)` is called with what other nodes say under this mark (one byte); it may be lost or late."""
+        if mark in self._words or mark in (_PARCEL, _TO_APP, _DIGEST):
+            raise ValueError(f"mark {mark!r} is taken")
+        self._words[mark] = heard
+
+    def say(self, mark: bytes, dialog_id: str, word: bytes) -> None:
+        """Says a word to the nodes that hear a dialog."""
+        self._bus.publish(dialog_slot(dialog_id), mark + word)
+
+    def hear(self, dialog_id: str) -> None:
+        """Hears what is said of a dialog, until `unhear`; from `ready` on nothing is missed."""
+        self._listening.hear(dialog_slot(dialog_id))
+
+    def unhear(self, dialog_id: str) -> None:
+        self._listening.unhear(dialog_slot(dialog_id))
+
+    async def ready(self) -> None:
+        await self._bus.ready()
+
+    # -- digests ---------------------------------------------------------------------------------------------------
+
     def _say_later(self, stream: Stream, slot: int, seq: int) -> None:
         burst = self._bursts.get(stream)
         if burst is None:
@@ -186,6 +212,9 @@ class Router:
 
     def _published(self, payload: bytes) -> None:
         mark = payload[:1]
+        if mark in self._words:
+            self._words[mark](payload[1:])
+            return
         if mark == _DIGEST:
             dialog_id, user_id, seq = _decode_digest(payload[1:])
             if user_id:
@@ -210,7 +239,9 @@ class Router:
 
     def _heard(self, payload: bytes) -> None:
         if payload[:1] == _BEAT:
-            self._tally.claimed(*_decode_beat(payload[1:]))
+            name, told = _decode_beat(payload[1:])
+            self._tally.claimed(name, told)
+            self.on_beat(name)
             return
         name, number, listed = _decode_keys(payload[1:])
         keys = tuple(tuple(key) for key in listed)

@@ -140,8 +140,8 @@ class Cache:
         Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user), ("app", id),
         ("auth_key", key), and
         ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
-        ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the nodes
-        that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
+        ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the
+        nodes that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
         """
         self.drop(keys)
         if self.on_forget is not None:

@@ -8,8 +8,8 @@ from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's compiler renders its ON CONFLICT as well
 
 from voxcube.server.storage.database import Database, Tx
-from voxcube.server.storage.schema import job_leases, nodes, presence
-from voxcube.server.storage.sql import Query, bulk_delete, bulk_upsert
+from voxcube.server.storage.schema import job_leases, nodes, presence, users
+from voxcube.server.storage.sql import Query, bulk_delete, bulk_upsert, in_list
 
 _SHOW = bulk_upsert(presence, "user_id", "node", "sessions", "active")
 _HIDE = bulk_delete(presence, "user_id", "node")
@@ -25,11 +25,27 @@ _DEAD = Query(
     delete(presence).where(presence.c.node.not_in(select(nodes.c.node).where(nodes.c.lease_until >= bindparam("now")))),
     "now",
 )
+_LIVING = and_(nodes.c.node == presence.c.node, nodes.c.lease_until >= bindparam("now"))
 _ONLINE = Query(
-    select(func.sum(presence.c.sessions))
-    .join(nodes, and_(nodes.c.node == presence.c.node, nodes.c.lease_until >= bindparam("now")))
-    .where(presence.c.user_id == bindparam("user")),
+    select(func.sum(presence.c.sessions)).join(nodes, _LIVING).where(presence.c.user_id == bindparam("user")),
     *("now", "user"),
+)
+_ELSEWHERE = Query(
+    select(presence.c.user_id)
+    .distinct()
+    .join(nodes, _LIVING)
+    .where(in_list(presence.c.user_id, "users"), presence.c.node != bindparam("node")),
+    *("now", "users", "node"),
+)
+_IN_APP_ELSEWHERE = Query(
+    select(presence.c.user_id)
+    .distinct()
+    .join(nodes, _LIVING)
+    .join(users, users.c.id == presence.c.user_id)
+    # The sum hides `app_id` from its indexes: it starts at who is online, not at all users of the application.
+    .where(users.c.app_id + 0 == bindparam("app", type_=users.c.app_id.type), presence.c.node != bindparam("node"))
+    .limit(bindparam("most")),
+    *("now", "app", "node", "most"),
 )
 _RENEW_JOB = Query(
     update(job_leases)
@@ -74,6 +90,18 @@ async def forget_dead(tx: Tx, now: int) -> int:
 async def sessions_of(database: Database, user_id: int, now: int) -> int:
     """How many available sessions a user has on all living nodes."""
     return await database.value(_ONLINE, now, user_id) or 0
+
+
+async def online_elsewhere(database: Database, node: str, user_ids: Sequence[int], now: int) -> set[int]:
+    """Those of these users who have an available session on another living node."""
+    rows = await database.read(lambda tx: tx.fetch(_ELSEWHERE, now, list(user_ids), node))
+    return {row[0] for row in rows}
+
+
+async def in_app_elsewhere(database: Database, node: str, app_id: int, now: int, most: int) -> set[int]:
+    """Users of an application with an available session on another living node, at most so many."""
+    rows = await database.read(lambda tx: tx.fetch(_IN_APP_ELSEWHERE, now, app_id, node, most))
+    return {row[0] for row in rows}
 
 
 async def take_job(tx: Tx, job: str, node: str, now: int, until: int) -> bool:

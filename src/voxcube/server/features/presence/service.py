@@ -1,13 +1,16 @@
-"""Keeps the table of who is online: changes of this node gather and are written together."""
+"""Who is online: changes of this node gather and are written to a table together, which is read for all nodes."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.storage import presence
-from voxcube.server.storage.database import Tx
+from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.writer import Writer
 
+LOOKED_UP = 5000  # users in one read
 LEASE_SECONDS = 30
 RENEW_SECONDS = 10
 
@@ -57,3 +60,31 @@ class OnlineTable:
     async def stop(self) -> None:
         """Nobody is online here any more."""
         await self._writer.run(lambda tx: presence.leave(tx, self._node))
+
+
+class Online:
+    """Who has an available session anywhere. Sessions of this node count at once, those of others within a second."""
+
+    def __init__(self, sessions: Sessions, database: Database, clock: Clock, node: str) -> None:
+        self._sessions = sessions
+        self._database = database
+        self._clock = clock
+        self._node = node
+
+    async def among(self, users: Collection[int], most: int) -> list[int]:
+        """Those of these users, at most so many."""
+        found = {user_id for user_id in users if self._sessions.of(user_id)}
+        others = sorted(set(users) - found)
+        for start in range(0, len(others), LOOKED_UP):
+            if len(found) >= most:
+                break
+            chunk = others[start : start + LOOKED_UP]
+            found |= await presence.online_elsewhere(self._database, self._node, chunk, self._clock.now())
+        return sorted(found)[:most]
+
+    async def in_app(self, app_id: int, most: int) -> list[int]:
+        """Users of an application, at most so many."""
+        found = set(self._sessions.by_app.get(app_id, ()))
+        if len(found) < most:
+            found |= await presence.in_app_elsewhere(self._database, self._node, app_id, self._clock.now(), most)
+        return sorted(found)[:most]
