@@ -72,7 +72,7 @@ CASES = [
 
 
 def test_every_route_is_in_the_table(world: World) -> None:
-    routes = [*sessions_rest.routes(world.sessions), *users_rest.routes(world.users, world.removal)]
+    routes = [*sessions_rest.routes(world.sessions), *users_rest.routes(world.users, world.removal, world.doorkeeper)]
     assert {f"{route.method} {route.path}" for route in routes} == {case.route for case in CASES}
 
 

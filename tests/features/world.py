@@ -23,6 +23,7 @@ from voxcube.server.features.history.service import HistoryService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
@@ -53,6 +54,7 @@ class World:
         self.cache = Cache(database)
         self.passwords = Passwords(clock=self.clock, time_cost=1, memory_cost=8)
         self.apps = AppService(writer, self.clock)
+        self.doorkeeper = Doorkeeper(self.clock, wrong_passwords=5, sign_ups=0)
         self.user_store, self.token_store = UserStore(database), TokenStore(database)
         self.dialog_store = DialogStore(database)
         self.users = UserService(
@@ -78,6 +80,7 @@ class World:
             transactions=writer,
             clock=self.clock,
             ids=self.ids,
+            doorkeeper=self.doorkeeper,
         )
         self.dialogs = DialogService(
             dialogs=self.dialog_store,
@@ -92,7 +95,7 @@ class World:
         )
         self.routes = [
             *sessions_rest.routes(self.sessions),
-            *users_rest.routes(self.users, self.removal),
+            *users_rest.routes(self.users, self.removal, self.doorkeeper),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *history_rest.routes(self.history),
         ]

@@ -21,6 +21,7 @@ from voxcube.server.core.clock import Clock, SystemClock
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.ids import Ids
+from voxcube.server.core.rates import Rate
 from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
@@ -48,6 +49,7 @@ from voxcube.server.features.sessions.xmpp import LOOK_SECONDS, LogIns
 from voxcube.server.features.typing import xmpp as typing
 from voxcube.server.features.typing.service import TypingService
 from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
@@ -75,7 +77,13 @@ GENERATION_SECONDS = 1.0
 PRESENCE_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 CLEAN_SECONDS = 30.0
+BURST_SECONDS = 10  # worth of requests and stanzas that may come at once
+BY_ADDRESS = 10  # times as much as of a user, for an office shares one address
 BATCH_SECONDS = 5.0  # how long a stop waits for what is being committed
+
+
+def _rate(clock: Clock, per_second: float) -> Rate:
+    return Rate(clock, per_second, per_second * BURST_SECONDS)
 
 
 class App:
@@ -142,11 +150,17 @@ class App:
         users, tokens, dialogs = UserStore(database), TokenStore(database), DialogStore(database)
         passwords = Passwords(clock=clock)
         stack.callback(passwords.close)
+        spared = config.unlimited
+        doorkeeper = Doorkeeper(
+            clock,
+            wrong_passwords=0 if spared else config.wrong_passwords,
+            sign_ups=0 if spared else config.sign_ups_per_minute,
+        )
         accounts = UserService(users=users, passwords=passwords, transactions=writer, clock=clock, cache=cache)
         removal = Removal(users=users, tokens=tokens, cache=cache, transactions=writer, clock=clock)
         sessions = SessionService(
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
-            transactions=writer, clock=clock, ids=ids,
+            transactions=writer, clock=clock, ids=ids, doorkeeper=doorkeeper,
         )  # fmt: skip
         logins = self.logins = LogIns(sessions)
         dialog_service = DialogService(
@@ -304,7 +318,7 @@ class App:
 
         routes = [
             *sessions_rest.routes(sessions),
-            *users_rest.routes(accounts, removal),
+            *users_rest.routes(accounts, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
             *history_rest.routes(history),
         ]
@@ -319,6 +333,8 @@ class App:
                 *metrics.routes(metrics.NodeMetrics(hub, writer, self.doors), config.metrics),
             ],
             requests=counts.requests,
+            user_rate=_rate(clock, 0 if spared else config.requests_per_second),
+            address_rate=_rate(clock, 0 if spared else config.requests_per_second * BY_ADDRESS),
             unavailable=(Unreachable, Ambiguous, Contention),
         )
         await self._open_doors(xmpp, http)

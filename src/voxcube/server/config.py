@@ -22,6 +22,7 @@ LOG_FORMATS = ("console", "json")
 
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")  # RFC 6454 §6.2; of apps in a web view also other schemes
+_COUNTS = ("max_half_open", "requests_per_second", "stanzas_per_second", "wrong_passwords", "sign_ups_per_minute")
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -62,6 +63,20 @@ class Config:
     )
     max_half_open: int = _option(
         100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
+    )
+    requests_per_second: int = _option(
+        20,
+        "REST requests of a user, ten seconds' worth at once; ten times that of an address; 0: any",
+        metavar="NUMBER",
+    )
+    stanzas_per_second: int = _option(
+        50, "stanzas of a chat user, ten seconds' worth at once; ten times that of an address; 0: any", metavar="NUMBER"
+    )
+    wrong_passwords: int = _option(
+        10, "wrong passwords that an account may get from one address before it must wait; 0: any", metavar="NUMBER"
+    )
+    sign_ups_per_minute: int = _option(
+        60, "new accounts of an address, ten minutes' worth at once; 0: any number", metavar="NUMBER"
     )
     cors_origins: str = _option(
         "*", "origins of web pages that may call the REST API, as https://app.example.org; * for all", metavar="LIST"
@@ -144,8 +159,9 @@ class Config:
             raise ConfigError(f"body_limit {self.body_limit} is too small: a login may need {SMALLEST_BODY} bytes")
         if self.metrics not in METRICS:
             raise ConfigError(f"metrics {self.metrics!r} is none of {', '.join(METRICS)}")
-        if self.max_half_open < 0:
-            raise ConfigError("max_half_open must not be negative")
+        for name in _COUNTS:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative")
         taken: dict[int, str] = {}
         for door, port in self.ports.items():
             if port in taken:

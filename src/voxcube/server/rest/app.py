@@ -14,12 +14,15 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from voxcube.server.core.clock import SystemClock
 from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired
+from voxcube.server.core.rates import Rate
 from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
 from voxcube.server.rest.errors import Failures, error_response, json_response
 from voxcube.server.rest.normalise import Limits, Parameters, normalise
 from voxcube.server.rest.route import Call, Caller, Carried, Route
 from voxcube.server.rest.shape import fit
+from voxcube.server.rest.throttle import Throttle, address_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_HEADERS = (
@@ -47,16 +50,20 @@ def create_app(
     unavailable: tuple[type[Exception], ...] = (),
     more: Sequence[BaseRoute] = (),
     requests: dict[tuple[str, str, int], int] | None = None,
+    user_rate: Rate | None = None,
+    address_rate: Rate | None = None,
 ) -> ASGIApp:
     """The application for ``routes``.
 
     ``health`` raises a ``DomainError`` when the server cannot do its work; what it returns is told by ``GET /health``.
     ``origins`` are those that browsers may call from. ``more`` are routes that are no API calls (pages, metrics).
     ``unavailable`` are the errors that mean "try again later" (the database is away): answered 503.
-    ``requests`` is where requests are counted, by method, route and status.
+    ``requests`` is where requests are counted, by method, route and status. ``user_rate`` and ``address_rate`` are how
+    many requests each user and each address may make; without them any number.
     """
     limits = limits or Limits()
     failures = Failures(unavailable)
+    endless = Rate(SystemClock(), 0, 0)
     app = Starlette(
         routes=[
             StarletteRoute("/health", _health(health, failures), methods=["GET"]),
@@ -79,6 +86,7 @@ def create_app(
             Middleware(CatchAll, failures=failures),
             Middleware(CanonicalPath),
             Middleware(Authenticate, sessions=sessions, failures=failures),
+            Middleware(Throttle, users=user_rate or endless, addresses=address_rate or endless, failures=failures),
         ],
         # 405 would hide the body from Flutter (quirks A3): what is not routed does not exist.
         exception_handlers={404: _unknown_path, 405: _unknown_path},
@@ -172,6 +180,7 @@ async def _answer(route: Route, request: Request, limits: Limits) -> object:
         headers=request.headers,
         tree=parameters.tree,
         body=parameters.body,
+        address=address_of(request.scope),
     )
     return await route.handler(call)
 

@@ -60,6 +60,7 @@ class Call(Generic[P]):
     headers: Mapping[str, str]
     tree: Tree  # the whole normalised request: filters and custom keys, which no struct can name
     body: Tree  # the body's part of it
+    address: str = ""  # the client's IP address
 
     @property
     def session(self) -> Session:

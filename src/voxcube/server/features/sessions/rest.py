@@ -66,6 +66,7 @@ def routes(service: SessionService) -> list[Route]:
             signature=params.signature,
             timestamp=params.timestamp,
             signed=call.body,
+            address=call.address,
         )
         call.carried.session = opened.session
         return _answer(opened)
@@ -98,7 +99,9 @@ def routes(service: SessionService) -> list[Route]:
         credentials = _credentials(given, params.provider)
         if not isinstance(credentials, Credentials):
             raise Invalid("Login or email is required" if credentials is None else "Guests get in by POST /session")
-        call.carried.session, user = await service.login(call.session, call.carried.token, credentials)
+        call.carried.session, user = await service.login(
+            call.session, call.carried.token, credentials, address=call.address
+        )
         return UserAnswer(user_body(user))
 
     async def logout(call: Call[Nothing]) -> Nothing:

@@ -14,6 +14,7 @@ from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
 from voxcube.server.core.models import Admission, App, Session, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.sessions.signature import is_signed
+from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
@@ -70,9 +71,10 @@ class SessionService:
         transactions: Transactions,
         clock: Clock,
         ids: Ids,
+        doorkeeper: Doorkeeper | None = None,
         lifetime: int = LIFETIME,
     ) -> None:
-        """``lifetime`` in seconds, from the last request."""
+        """``lifetime`` in seconds, from the last request. Without a ``doorkeeper`` all may be tried at any rate."""
         self._cache = cache
         self._users = users
         self._tokens = tokens
@@ -81,6 +83,7 @@ class SessionService:
         self._transactions = transactions
         self._clock = clock
         self._ids = ids
+        self._doorkeeper = doorkeeper or Doorkeeper(clock, wrong_passwords=0, sign_ups=0)
         self._lifetime = lifetime
 
     # -- the session of a request --------------------------------------------------------------------------------------
@@ -122,11 +125,12 @@ class SessionService:
         signature: str | None = None,
         timestamp: int | None = None,
         signed: Mapping[str, Any] | None = None,
+        address: str = "",
     ) -> Opened:
         """A new session: of the user that ``credentials`` name, of a new guest, or of the application alone.
 
-        ``signed`` is what ``signature`` covers. Raises Invalid for unknown keys, a wrong signature or fields that no
-        user can have; Unauthorized for a wrong password.
+        ``signed`` is what ``signature`` covers; ``address`` is the client's. Raises Invalid for unknown keys, a wrong
+        signature or fields that no user can have; Unauthorized for a wrong password; TooManyRequests.
         """
         app = await self._cache.app_by_auth_key(auth_key)
         if app is None or app.id != app_id:
@@ -139,17 +143,20 @@ class SessionService:
                 raise Invalid("Unexpected timestamp")
         user: User | None
         if isinstance(credentials, Guest):
+            self._doorkeeper.sign_up(address)
             user = await self._accounts.create_guest(app, credentials.full_name)
         else:
-            user = None if credentials is None else await self._identify(app, credentials, create=True)
+            user = None if credentials is None else await self._identify(app, credentials, address, create=True)
         return await self._open(app.id, user)
 
-    async def login(self, session: Session, token: str, credentials: Credentials) -> tuple[Session, User]:
-        """Makes the session that of a user. Unknown users are not created here. Raises Unauthorized."""
+    async def login(
+        self, session: Session, token: str, credentials: Credentials, *, address: str = ""
+    ) -> tuple[Session, User]:
+        """Makes the session that of a user, who must exist. Raises Unauthorized, TooManyRequests."""
         app = await self._cache.app(session.app_id)
         if app is None:
             raise SessionRequired
-        user = await self._identify(app, credentials, create=False)
+        user = await self._identify(app, credentials, address, create=False)
         return await self._set_user(session, token, user.id), user
 
     async def logout(self, session: Session, token: str) -> Session:
@@ -201,12 +208,14 @@ class SessionService:
 
     # -- passwords -----------------------------------------------------------------------------------------------------
 
-    async def check_credentials(self, app_id: int, user_id: int, password: str) -> Admission | None:
+    async def check_credentials(self, app_id: int, user_id: int, password: str, address: str = "") -> Admission | None:
         """Whether ``password`` lets ``user_id`` into the chat: the user's password, or any live token of that user.
 
         A token's life is extended by it (realtime §2.3). None = refused; wrong for whatever reason takes the same time.
+        ``address`` is the client's. Raises TooManyRequests.
         """
         if not (0 < app_id <= MAX_INTEGER_ID and 0 < user_id <= MAX_INTEGER_ID):
+            self._doorkeeper.knock("", address)
             await self._passwords.verify(None, password)
             return None
         session = await self._tokens.find(password)
@@ -215,7 +224,7 @@ class SessionService:
             await self._extended(session, password, now)
             return Admission(token_hash(password))
         user = await self._users.by_id(app_id, user_id)
-        right = await self._passwords.verify(None if user is None else user.password_hash, password)
+        right = await self._verify(user, password, (app_id, user_id), address)
         return Admission() if right else None
 
     async def keep_alive(self, logins: Collection[LogIn]) -> set[LogIn]:
@@ -250,17 +259,31 @@ class SessionService:
 
         return await self._transactions.run(keep)
 
-    async def _identify(self, app: App, credentials: Credentials, *, create: bool) -> User:
+    async def _verify(self, user: User | None, password: str, account: tuple[int, int | str], address: str) -> bool:
+        """Whether it is the user's password; ``account`` is what wrong ones are counted under."""
+        right = self._doorkeeper.knock(account, address)
+        try:
+            verified = await self._passwords.verify(None if user is None else user.password_hash, password)
+        except BaseException:  # nothing was tried
+            right()
+            raise
+        if verified:
+            right()
+        return verified
+
+    async def _identify(self, app: App, credentials: Credentials, address: str, *, create: bool) -> User:
         """The user that credentials name and prove; with ``create`` an unknown one is made, if the settings say so."""
         user = await self._look_up(app.id, credentials)
         if user is None and create and app.settings.session_creates_user:
+            self._doorkeeper.sign_up(address)
             fields = {"login": credentials.login, "email": credentials.email}
             try:
                 return await self._accounts.create(app, fields, credentials.password)
             except Conflict:  # somebody else made it since we looked: then the password must be right
                 user = await self._look_up(app.id, credentials)
-        right = await self._passwords.verify(None if user is None else user.password_hash, credentials.password)
-        if user is None or not right:
+        name = (credentials.login or credentials.email or "").casefold()
+        account = (app.id, name if user is None else user.id)
+        if not await self._verify(user, credentials.password, account, address) or user is None:
             raise Unauthorized
         return user
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from voxcube.server.core.errors import Forbidden
 from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import User
+from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.fields import WRITABLE
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import LOOK_UPS, STAND_ALONE, UserService
@@ -112,12 +113,13 @@ _FILTERS_V1 = {
 del _FILTERS_V1["user_tags"]
 
 
-def routes(service: UserService, removal: Removal) -> list[Route]:
+def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> list[Route]:
     """The routes of this feature."""
 
     async def sign_up(call: Call[SignUp]) -> UserAnswer:
         given = call.params.user
         carried = call.carried
+        doorkeeper.sign_up(call.address)
         user = await service.sign_up(
             app_id=None if carried.session is None else carried.session.app_id,
             # A token that has ended is answered as such, whatever key comes with it: the SDK then renews its session.
@@ -131,6 +133,8 @@ def routes(service: UserService, removal: Removal) -> list[Route]:
         if call.integer("id") != call.user_id:
             raise Forbidden
         given = call.params.user
+        # A session alone shall not find out the password: a change that is refused counts as a wrong one.
+        right = doorkeeper.knock((call.app_id, call.user_id), call.address) if given.password else None
         user = await service.update(
             call.app_id,
             call.user_id,
@@ -138,6 +142,8 @@ def routes(service: UserService, removal: Removal) -> list[Route]:
             password=given.password,
             old_password=given.old_password or given.oldPassword,
         )
+        if right is not None:
+            right()
         return _one(user)
 
     async def remove(call: Call[Nothing]) -> Nothing:

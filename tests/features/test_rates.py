@@ -1,0 +1,108 @@
+"""Rates and the doorkeeper: what passes, what must wait and for how long."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxcube.server.core.clock import ManualClock
+from voxcube.server.core.errors import TooManyRequests
+from voxcube.server.core.rates import Rate
+from voxcube.server.features.users.doorkeeper import AGAIN_SECONDS, SHARED, Doorkeeper
+
+
+def test_a_burst_passes_then_the_rate() -> None:
+    clock = ManualClock()
+    rate = Rate(clock, per_second=2, burst=3)
+    assert [rate.take("ann") for _ in range(3)] == [0, 0, 0]
+    assert rate.take("ann") == pytest.approx(0.5)
+    assert rate.take("bob") == 0
+    clock.advance(0.5)
+    assert rate.take("ann") == 0
+    assert rate.take("ann") > 0
+    clock.advance(100)
+    assert [rate.take("ann") for _ in range(3)] == [0, 0, 0]
+    assert rate.take("ann") > 0
+
+
+def test_what_was_refused_costs_nothing_what_is_owed_does() -> None:
+    clock = ManualClock()
+    rate = Rate(clock, per_second=1, burst=1)
+    rate.take("ann")
+    for _ in range(10):
+        assert rate.take("ann") == pytest.approx(1)
+    assert rate.owe("ann") == pytest.approx(1)
+    assert rate.owe("ann") == pytest.approx(2)
+    rate.give_back("ann", 2)
+    assert rate.take("ann") == pytest.approx(1)
+
+
+def test_more_than_a_burst_passes_alone() -> None:
+    rate = Rate(ManualClock(), per_second=1, burst=2)
+    assert rate.take("ann", 5) == 0
+    assert rate.take("ann", 1) == pytest.approx(4)
+
+
+def test_no_limit() -> None:
+    rate = Rate(ManualClock(), per_second=0, burst=0)
+    assert not any(rate.take("ann") or rate.owe("ann") for _ in range(1000))
+
+
+def test_who_has_paid_is_forgotten() -> None:
+    clock = ManualClock()
+    rate = Rate(clock, per_second=1, burst=1)
+    for number in range(5000):
+        rate.take(number)
+        clock.advance(0.01)
+    assert len(rate._paid_at) < 2000
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=80))
+def test_never_more_than_burst_and_rate(pauses: list[float]) -> None:
+    clock = ManualClock()
+    rate = Rate(clock, per_second=2, burst=4)
+    passed, began = 0, clock.monotonic()
+    for pause in pauses:
+        clock.advance(pause)
+        passed += not rate.take("ann")
+        assert passed <= 4 + 2 * (clock.monotonic() - began) + 1e-6
+
+
+def test_wrong_passwords_of_one_address_leave_the_owner_alone() -> None:
+    clock = ManualClock()
+    keeper = Doorkeeper(clock, wrong_passwords=3, sign_ups=0)
+    for _ in range(3):
+        keeper.knock("ann", "192.0.2.1")
+    with pytest.raises(TooManyRequests, match="try again in 30 seconds") as refused:
+        keeper.knock("ann", "192.0.2.1")
+    assert refused.value.retry_after == AGAIN_SECONDS
+    keeper.knock("ann", "192.0.2.2")()  # at home the owner gets in
+    keeper.knock("bob", "192.0.2.1")
+    clock.advance(AGAIN_SECONDS)
+    keeper.knock("ann", "192.0.2.1")
+
+
+def test_right_passwords_cost_nothing() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=3, sign_ups=0)
+    for _ in range(1000):
+        keeper.knock("ann", "192.0.2.1")()
+
+
+def test_an_address_cannot_try_all_accounts_nor_all_addresses_one() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=3, sign_ups=0)
+    for number in range(3 * SHARED):
+        keeper.knock(f"user {number}", "192.0.2.1")
+    with pytest.raises(TooManyRequests):
+        keeper.knock("another", "192.0.2.1")
+    for number in range(3 * SHARED):
+        keeper.knock("ann", f"198.51.100.{number}")
+    with pytest.raises(TooManyRequests):
+        keeper.knock("ann", "203.0.113.1")
+
+
+def test_a_network_of_ipv6_is_one_address() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=0, sign_ups=1)
+    for number in range(10):
+        keeper.sign_up(f"2001:db8::{number}")
+    with pytest.raises(TooManyRequests):
+        keeper.sign_up("2001:db8::ffff")
+    keeper.sign_up("2001:db8:0:1::1")
