@@ -13,7 +13,15 @@ from voxcube.server.core.models import DialogType
 from voxcube.server.storage import erasing, membership
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.membership import Locked
-from voxcube.server.storage.schema import dialogs, last_activity, members, offline_messages, presence
+from voxcube.server.storage.schema import (
+    dialogs,
+    last_activity,
+    members,
+    offline_messages,
+    presence,
+    privacy_defaults,
+    privacy_lists,
+)
 from voxcube.server.storage.sql import Query
 
 # Dialogs the user is in, and those it owns without being in them (a public dialog whose owner has unsubscribed).
@@ -28,6 +36,17 @@ _PLACES = Query(
     ),
     *("app", "user"),
 )
+_ANY_PLACE = Query(
+    select(members.c.dialog_id)
+    .where(
+        members.c.app_id == bindparam("app"),
+        members.c.user_id == bindparam("user"),
+        members.c.type != int(DialogType.PRIVATE),
+        members.c.active,
+    )
+    .limit(1),
+    *("app", "user"),
+)
 _PARTNERS = Query(
     select(dialogs.c.pair)
     .join(members, members.c.dialog_id == dialogs.c.id)
@@ -39,14 +58,13 @@ _PARTNERS = Query(
     *("app", "user"),
 )
 _OWN = [
-    Query(delete(presence).where(presence.c.user_id == bindparam("user")), "user"),
-    Query(delete(offline_messages).where(offline_messages.c.user_id == bindparam("user")), "user"),
-    Query(delete(last_activity).where(last_activity.c.user_id == bindparam("user")), "user"),
+    Query(delete(table).where(table.c.user_id == bindparam("user")), "user")
+    for table in (presence, offline_messages, privacy_defaults, privacy_lists, last_activity)
 ]
 
 
 async def save(tx: Tx, locked: Locked, left: Collection[int], now_ms: int, *, for_ever: bool = False) -> bool:
-    """Writes a dialog that these users have left, and everything else that was changed; False when the dialog has ended.
+    """Writes a dialog that these users have left, and whatever else was changed; False when the dialog has ended.
 
     When the owner leaves a group, ownership passes to the first admin, else to the oldest occupant, and the last one
     out ends it (rest §6.4). Elsewhere the owner stays the owner, unless it leaves ``for_ever``: then the first admin
@@ -74,9 +92,9 @@ async def leave_dialogs(tx: Tx, app_id: int, user_id: int, now_ms: int) -> list[
     return found
 
 
-async def places_of(tx: Tx, app_id: int, user_id: int) -> int:
-    """How many dialogs, private ones apart, still know the user as a member or their owner."""
-    return len(await tx.fetch(_PLACES, app_id, user_id))
+async def is_somewhere(tx: Tx, app_id: int, user_id: int) -> bool:
+    """Whether the user is in any dialog but private ones."""
+    return await tx.row(_ANY_PLACE, app_id, user_id) is not None
 
 
 async def pairs_of(tx: Tx, app_id: int, user_id: int) -> list[tuple[int, int]]:
@@ -86,6 +104,6 @@ async def pairs_of(tx: Tx, app_id: int, user_id: int) -> list[tuple[int, int]]:
 
 
 async def forget_user(tx: Tx, user_id: int) -> None:
-    """Removes what belonged to a user alone: presence, and messages that waited for a session."""
+    """Removes what belonged to a user alone: presence, messages that waited for a session, privacy lists."""
     for removal in _OWN:
         await tx.execute(removal, user_id)
