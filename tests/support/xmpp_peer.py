@@ -17,7 +17,7 @@ from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart
 from voxcube.xmpp.xml import Element
 
 SECONDS = 5.0  # after which a test fails rather than waits
-TEXT, BINARY, CLOSE = 1, 2, 8
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True) -> bytes:
@@ -51,6 +51,7 @@ class Peer:
         self.waiting: list[Element] = []
         self.jid = ""
         self.close_code = 0
+        self.pinged = 0  # ping frames, which are not answered
         self.over = False
         self.parsing = True  # False where several streams come in one piece: then there is only `text`
         self.paused = asyncio.Event()
@@ -132,6 +133,8 @@ class Peer:
             self.close_code = int.from_bytes(payload[:2], "big")
             with contextlib.suppress(ConnectionError):
                 self.writer.write(frame(payload[:2], CLOSE))
+        elif opcode == PING:
+            self.pinged += 1
         elif opcode == TEXT:
             self.text += payload.decode()
             self._take([parse_frame(payload, max_stanza=2**30)])

@@ -6,9 +6,20 @@ import pytest
 
 from tests.xmpp.helpers import DOMAIN, JID, MESSAGE, Door, element
 from voxcube.xmpp import sm
-from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, Event, StreamFailed
+from voxcube.xmpp.client import (
+    Authenticated,
+    AuthFailed,
+    Bound,
+    ClientStream,
+    Closed,
+    Event,
+    Resume,
+    Resumed,
+    ResumeFailed,
+    StreamFailed,
+)
 from voxcube.xmpp.framing import Framing, TcpFraming, WebSocketFraming, ws_frame
-from voxcube.xmpp.server import BindRequest
+from voxcube.xmpp.server import BindRequest, ResumeRequest
 from voxcube.xmpp.stream import StreamState
 from voxcube.xmpp.xml import Element
 
@@ -24,11 +35,14 @@ class Wire:
         password: str = "secret",
         resource: str | None = None,
         offer_plain: bool = True,
+        resume: Resume | None = None,
     ) -> None:
         self.tcp = framing is TcpFraming
         self.cut = cut
         self.door = Door(framing(), offer_plain=offer_plain)
-        self.client = ClientStream(framing(), DOMAIN, jid_local="77-3", password=password, resource=resource)
+        self.client = ClientStream(
+            framing(), DOMAIN, jid_local="77-3", password=password, resource=resource, resume=resume
+        )
         self.events: list[Event] = []
 
     def carry(self) -> None:
@@ -55,6 +69,60 @@ wires = pytest.mark.parametrize(
     [(TcpFraming, False), (TcpFraming, True), (WebSocketFraming, False)],
     ids=["tcp", "tcp-cut", "websocket"],
 )
+
+
+@wires
+def test_resumed(framing: Callable[[], Framing], cut: bool) -> None:
+    wire = Wire(framing, cut=cut, resume=Resume("x", JID, 7))
+    wire.carry()
+    assert wire.events == [Authenticated()]
+    assert wire.door.events[1:] == [ResumeRequest("x", 7)]
+    wire.door.stream.resumed(JID, "x", 3)
+    wire.door.stream.send(element(MESSAGE))
+    wire.carry()
+    assert wire.events[1:] == [Resumed(3), element(MESSAGE)]
+    assert wire.client.jid == JID
+    assert wire.client.state is wire.door.stream.state is StreamState.OPEN
+
+
+@wires
+@pytest.mark.parametrize("h", [None, 3])
+def test_not_resumed_but_bound(framing: Callable[[], Framing], cut: bool, h: int | None) -> None:
+    wire = Wire(framing, cut=cut, resource="res-a", resume=Resume("x", "77-3@chat.example.org/old", 7))
+    wire.carry()
+    wire.door.stream.resume_failed("item-not-found", h)
+    wire.carry()
+    assert wire.events[1:] == [ResumeFailed(h), Bound(JID)]
+    assert wire.door.events[1:] == [ResumeRequest("x", 7), BindRequest("bind-1", "res-a")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "condition"),
+    [
+        (Element("resumed", {"xmlns": "urn:xmpp:sm:3"}), "undefined-condition"),
+        (Element("resumed", {"xmlns": "urn:xmpp:sm:3", "h": "x"}), "undefined-condition"),
+        (element(MESSAGE), "unsupported-stanza-type"),
+    ],
+)
+def test_no_answer_to_resume(answer: Element, condition: str) -> None:
+    wire = Wire(TcpFraming, resume=Resume("x", JID, 7))
+    wire.carry()
+    wire.door.stream.send(answer)
+    wire.carry()
+    assert wire.events[-1] == Closed(condition)
+
+
+def test_a_server_without_stream_management_resumes_nothing() -> None:
+    client = ClientStream(TcpFraming(), DOMAIN, jid_local="77-3", password="secret", resume=Resume("x", JID, 7))
+    header = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
+    features = b"<stream:features>%b</stream:features>"
+    plain = b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"
+    client.receive(header + features % plain)
+    client.receive(b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    assert client.receive(header + features % b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>") == [
+        ResumeFailed(None)
+    ]
+    assert b'id="bind-1"' in client.payloads_to_send()[-1]
 
 
 @wires

@@ -20,7 +20,7 @@ from tests.xmpp.helpers import (
 )
 from voxcube.xmpp.errors import LocalProtocolError
 from voxcube.xmpp.framing import TcpFraming, WebSocketFraming, ws_frame
-from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ResumeRequest, ServerStream
 from voxcube.xmpp.stream import TRANSITIONS, StreamState, Trigger
 from voxcube.xmpp.xml import Element
 
@@ -287,10 +287,56 @@ class TestLogin:
         assert door.receive(b"<enable xmlns='urn:xmpp:sm:3'/>") == (
             b'<failed xmlns="urn:xmpp:sm:3"><unexpected-request xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>'
         )
-        resume = b'<resume xmlns="urn:xmpp:sm:3" h="1" previd="x"/>'
-        assert door.receive(resume) == b""  # the session answers
-        assert door.events[1:] == [element(resume)]
         assert door.receive(BIND) == BOUND
+
+
+RESUME = b'<resume xmlns="urn:xmpp:sm:3" h="7" previd="x"/>'
+
+
+class TestResume:
+    """XEP-0198 §5."""
+
+    def door(self) -> Door:
+        door = Door()
+        door.receive(HEADER + auth(), HEADER)
+        door.events.clear()
+        return door
+
+    def test_what_is_sent_behind_it_waits_for_the_answer(self) -> None:
+        def run(pieces: Iterable[bytes]) -> tuple[list[Event], list[Event], bytes]:
+            door = self.door()
+            assert door.receive(*pieces) == b""
+            assert door.stream.state is StreamState.BINDING
+            later = door.stream.resumed(JID, "x", 3)
+            return door.events, later, door.stream.data_to_send()
+
+        asked, later, sent = however_cut(run, RESUME + MESSAGE)
+        assert asked == [ResumeRequest("x", 7)]
+        assert later == [element(MESSAGE)]
+        assert sent == b'<resumed xmlns="urn:xmpp:sm:3" previd="x" h="3"/>'
+
+    @pytest.mark.parametrize(("h", "said"), [(None, b""), (5, b' h="5"')])
+    def test_refused_and_bound(self, h: int | None, said: bytes) -> None:
+        door = self.door()
+        door.receive(RESUME)
+        assert door.stream.resume_failed("item-not-found", h) == []
+        assert door.receive() == (
+            b'<failed xmlns="urn:xmpp:sm:3"%b><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>'
+            % said
+        )
+        assert door.receive(BIND) == BOUND
+
+    @pytest.mark.parametrize("h", [b"", b"h='-1'", b"h='x'", b"h='4294967296'"])
+    def test_no_number(self, h: bytes) -> None:
+        door = self.door()
+        assert b"<bad-request " in door.receive(b"<resume xmlns='urn:xmpp:sm:3' previd='x' %b/>" % h)
+        assert door.events == []
+        assert door.receive(BIND) == BOUND
+
+    def test_only_in_place_of_bind(self) -> None:
+        door = open_door()
+        assert door.receive(RESUME) == b""
+        assert door.events == [element(RESUME)]  # the session refuses it
 
 
 class TestOpen:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.sm import InboundAcks, OutboundQueue, Ticket
-from voxcube.xmpp.xml import serialize
+from voxcube.xmpp.sm import CountTooHigh, InboundAcks, OutboundQueue, Ticket
+from voxcube.xmpp.xml import Element, serialize
 
 # What happens: a stanza that counts, one that does not, a request, or a pending stanza (by position) is done or fails.
 steps = st.lists(
@@ -90,6 +90,29 @@ def test_a_failed_stanza_is_never_counted() -> None:
     assert acks.request() == []
 
 
+def test_a_mark_is_reached_when_all_before_it_is_handled() -> None:
+    acks, reached = InboundAcks(), []
+    acks.when_handled(lambda: reached.append("at once"))
+    assert reached == ["at once"]
+    first, second = acks.received(), acks.received()
+    acks.when_handled(lambda: reached.append(str(acks.h)))
+    third = acks.received()
+    acks.done(third)
+    acks.done(second)
+    assert reached == ["at once"]
+    acks.done(first)
+    assert reached == ["at once", "2"]
+    assert acks.h == 3
+
+
+def test_a_mark_behind_what_failed_is_never_reached() -> None:
+    acks, reached = InboundAcks(), []
+    first = acks.received()
+    acks.when_handled(lambda: reached.append("never"))
+    acks.failed(first)
+    assert not reached
+
+
 def test_h_wraps() -> None:
     acks = InboundAcks()
     acks.h = 2**32 - 1
@@ -110,9 +133,13 @@ def test_outbound_as_the_naive_model(script: list[int | None], start: int) -> No
             assert queue.acked((start + step) % 2**32) == list(range(acked + 1, step + 1))
             acked = step
         else:
-            with pytest.raises(RemoteProtocolError) as caught:
+            with pytest.raises(CountTooHigh) as caught:
                 queue.acked((start + step) % 2**32)
             assert caught.value.condition == "undefined-condition"
+            assert serialize(caught.value.detail) == (
+                b'<handled-count-too-high xmlns="urn:xmpp:sm:3" h="%d" send-count="%d"/>'
+                % ((start + step) % 2**32, (start + sent) % 2**32)
+            )
         assert queue.unacked() == list(range(acked + 1, sent + 1))
         assert len(queue) == sent - acked
 
@@ -135,9 +162,32 @@ def test_elements() -> None:
     assert serialize(sm.request()) == b'<r xmlns="urn:xmpp:sm:3"/>'
     assert serialize(sm.ack(7)) == b'<a xmlns="urn:xmpp:sm:3" h="7"/>'
     assert sm.read_h(sm.ack(2**32 - 1)) == 2**32 - 1
+    assert serialize(sm.resume("x", 5)) == b'<resume xmlns="urn:xmpp:sm:3" previd="x" h="5"/>'
+    assert serialize(sm.resumed("x", 5)) == b'<resumed xmlns="urn:xmpp:sm:3" previd="x" h="5"/>'
+    assert serialize(sm.failed("item-not-found", 5)) == (
+        b'<failed xmlns="urn:xmpp:sm:3" h="5"><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>'
+    )
     assert serialize(sm.failed("item-not-found")) == (
         b'<failed xmlns="urn:xmpp:sm:3"><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>'
     )
+
+
+@pytest.mark.parametrize(
+    ("attrs", "wanted", "seconds"),
+    [
+        ({}, False, None),
+        ({"resume": "false"}, False, None),
+        ({"resume": "true"}, True, None),
+        ({"resume": "1", "max": "60"}, True, 60),
+        ({"resume": "true", "max": "-1"}, True, None),
+        ({"resume": "true", "max": "9" * 5000}, True, None),
+        ({"resume": "true", "max": "٣"}, True, None),
+    ],
+)
+def test_the_wish_to_resume(attrs: dict[str, str], wanted: bool, seconds: int | None) -> None:
+    element = Element("enable", {"xmlns": "urn:xmpp:sm:3", **attrs})
+    assert sm.wants_resumption(element) is wanted
+    assert sm.read_max(element) == seconds
 
 
 @pytest.mark.parametrize("h", ["", "-1", "x", "1.5", "٣", "4294967296", "9" * 5000])

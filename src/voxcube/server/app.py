@@ -12,6 +12,8 @@ from voxcube import __version__
 from voxcube.server import metrics, tls
 from voxcube.server.c2s.dispatch import Dispatch
 from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
+from voxcube.server.c2s.keepalive import KeepAlive
+from voxcube.server.c2s.resumption import Resumption
 from voxcube.server.c2s.server import XmppServer
 from voxcube.server.c2s.session import Session
 from voxcube.server.cluster.bus import Bus
@@ -172,7 +174,7 @@ class App:
         node = ids.object_id()  # this run of this node
         connected = Sessions()
         handed = Handed(queue.hand_over)
-        late = LateDelivery(database, writer, connected, handed, clock, config.domain)
+        late = LateDelivery(database, writer, connected, handed, clock, config.domain, config.node_name)
         stack.push_async_callback(late.close)
 
         # What is forgotten here is forgotten on all nodes, and may have let somebody in.
@@ -270,6 +272,7 @@ class App:
             ids=ids,
             limits=self._limits,
             counts=counts,
+            resumption=Resumption(config.resume_seconds, late.undelivered),
             half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
             trusted_proxies=config.proxies,
         )
@@ -283,12 +286,8 @@ class App:
         async def flush_handed() -> None:
             handed.flush()
 
-        async def ask_quiet() -> None:
-            for session in list(hub.connected):
-                session.ask()
-
         jobs.every(HANDED_SECONDS, flush_handed)
-        jobs.every(ASK_SECONDS, ask_quiet)
+        jobs.every(ASK_SECONDS, KeepAlive(hub.connected, config.ping_seconds).turn)
         jobs.every(GENERATION_SECONDS, cache.follow_generation)
         jobs.every(BEAT_SECONDS, router.beat)
         jobs.every(BEAT_SECONDS, joined.joined.look)
@@ -305,6 +304,7 @@ class App:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(writer.idle(), BATCH_SECONDS)
             await xmpp.shut_down()
+            await late.finish(BATCH_SECONDS)
             handed.flush()
             with contextlib.suppress(DatabaseError, Unavailable):
                 await online.stop()

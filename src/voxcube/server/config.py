@@ -22,7 +22,7 @@ LOG_FORMATS = ("console", "json")
 
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")  # RFC 6454 §6.2; of apps in a web view also other schemes
-_COUNTS = ("max_half_open", "requests_per_second", "stanzas_per_second", "wrong_passwords", "sign_ups_per_minute")
+_RATES = ("requests_per_second", "stanzas_per_second", "wrong_passwords", "sign_ups_per_minute")
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -63,6 +63,12 @@ class Config:
     )
     max_half_open: int = _option(
         100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
+    )
+    resume_seconds: int = _option(
+        300, "how long a chat session whose connection broke waits to be resumed (XEP-0198); 0: not", metavar="SECONDS"
+    )
+    ping_seconds: int = _option(
+        45, "silence after which a chat client is pinged, to find dead connections; 0: never", metavar="SECONDS"
     )
     requests_per_second: int = _option(
         20,
@@ -159,7 +165,7 @@ class Config:
             raise ConfigError(f"body_limit {self.body_limit} is too small: a login may need {SMALLEST_BODY} bytes")
         if self.metrics not in METRICS:
             raise ConfigError(f"metrics {self.metrics!r} is none of {', '.join(METRICS)}")
-        for name in _COUNTS:
+        for name in ("max_half_open", "resume_seconds", "ping_seconds", *_RATES):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative")
         taken: dict[int, str] = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from voxcube.xmpp import ns, sasl, stanza
+from voxcube.xmpp import ns, sasl, sm, stanza
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import Framing
 from voxcube.xmpp.parser import StreamEnd, Token
@@ -18,6 +18,9 @@ __all__ = [
     "ClientStream",
     "Closed",
     "Event",
+    "Resume",
+    "ResumeFailed",
+    "Resumed",
     "StartTls",
     "StreamFailed",
     "StreamState",
@@ -50,6 +53,29 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """The earlier session to go on with (XEP-0198 §5): its id, its full JID, and how many stanzas of it we handled."""
+
+    previd: str
+    jid: str
+    h: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The earlier session goes on; the server has handled `h` of its stanzas, the others are to be sent again."""
+
+    h: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFailed:
+    """The earlier session is over; binding follows by itself. `h` is how far the server got, if it remembers."""
+
+    h: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamFailed:
     """The stream ended with an error, the server's or one that we found; a Closed follows.
 
@@ -60,15 +86,18 @@ class StreamFailed:
     text: str
 
 
-Event: TypeAlias = StartTls | Authenticated | AuthFailed | Bound | Element | StreamFailed | Closed
+Event: TypeAlias = (
+    StartTls | Authenticated | AuthFailed | Bound | Resumed | ResumeFailed | Element | StreamFailed | Closed
+)
 
 
 class ClientStream(Stream):
     """A client's stream to `domain`, as the user with the local part `jid_local` (like `77-3`).
 
-    `password` is the user's password or a session token; `resource` None lets the server choose. With `starttls` the
-    connection begins in clear: the server must offer TLS, and nothing else is said before `secured`. `max_stanza`
-    (bytes) bounds what the server may send. The stream header waits in `data_to_send` from the start.
+    `password` is the user's password or a session token; `resource` None lets the server choose. With `resume` an
+    earlier session is asked for, and a resource only when that is refused. With `starttls` the connection begins in
+    clear: the server must offer TLS, and nothing else is said before `secured`. `max_stanza` (bytes) bounds what the
+    server may send. The stream header waits in `data_to_send` from the start.
     """
 
     def __init__(
@@ -79,6 +108,7 @@ class ClientStream(Stream):
         jid_local: str,
         password: str,
         resource: str | None = None,
+        resume: Resume | None = None,
         starttls: bool = False,
         max_stanza: int = 1 << 20,
         max_depth: int = 80,
@@ -88,6 +118,7 @@ class ClientStream(Stream):
         self._jid_local = jid_local
         self._password = password
         self._resource = resource
+        self._resume = resume
         self._starttls = starttls  # still to be done
         self._offered: Element | None = None  # the latest features
         framing.set_limits(max_stanza=max_stanza, max_depth=max_depth)
@@ -186,13 +217,44 @@ class ClientStream(Stream):
             return self._broken("unsupported-stanza-type", "binding is not offered")
         self._offered = features
         self._move(Trigger.REQUEST)
+        if self._resume is not None and self.sm_offered:
+            self.send(sm.resume(self._resume.previd, self._resume.h))
+            return []
+        refused: list[Event] = [] if self._resume is None else [ResumeFailed(None)]
+        self._resume = None
+        self._bind()
+        return refused
+
+    def _bind(self) -> None:
         bind = Element("bind", {"xmlns": ns.BIND})
         if self._resource is not None:
             bind.children.append(Element("resource", None, [self._resource]))
         self.send(stanza.iq("set", _BIND_ID, bind))
-        return []
+
+    def _on_resumed(self, answer: Element, resume: Resume) -> list[Event]:
+        if answer.xmlns != ns.SM or answer.name not in ("resumed", "failed"):
+            return self._broken("unsupported-stanza-type")
+        self._resume = None
+        if answer.name == "resumed":
+            try:
+                h = sm.read_h(answer)
+            except RemoteProtocolError as error:
+                return self._broken(error.condition, error.text)
+            self._move(Trigger.BOUND)
+            self.framing.flow()
+            self.jid = resume.jid
+            return [Resumed(h)]
+        self._move(Trigger.REFUSED)
+        self._move(Trigger.REQUEST)
+        self._bind()
+        try:
+            return [ResumeFailed(sm.read_h(answer))]
+        except RemoteProtocolError:
+            return [ResumeFailed(None)]
 
     def _on_bound(self, answer: Element) -> list[Event]:
+        if self._resume is not None:
+            return self._on_resumed(answer, self._resume)
         if answer.name != "iq" or answer.get("id") != _BIND_ID:
             return self._broken("unsupported-stanza-type")
         bind = answer.find("bind", ns.BIND)

@@ -173,6 +173,9 @@ class WebSocketFraming:
         return ws_frame(payload)
 
 
+WS_PING = b"\x89\x00"  # an empty ping frame, which every WebSocket answers by itself (RFC 6455 §5.5.2)
+
+
 def ws_frame(payload: bytes) -> bytes:
     """An unmasked text frame, as a server sends it (RFC 6455 §5.2); several may be joined for one write."""
     length = len(payload)

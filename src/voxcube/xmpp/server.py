@@ -11,7 +11,7 @@ from voxcube.xmpp.parser import StreamStart, Token
 from voxcube.xmpp.stream import Closed, StartTls, Stream, StreamState, Trigger, error_condition
 from voxcube.xmpp.xml import Element
 
-__all__ = ["AuthRequest", "BindRequest", "Closed", "Event", "ServerStream", "StartTls", "StreamState"]
+__all__ = ["AuthRequest", "BindRequest", "Closed", "Event", "ResumeRequest", "ServerStream", "StartTls", "StreamState"]
 
 _MAX_FAILURES = 3  # realtime §2.3
 
@@ -36,7 +36,18 @@ class BindRequest:
     resource: str | None
 
 
-Event: TypeAlias = StartTls | AuthRequest | BindRequest | Element | Closed
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """The client wants to go on with an earlier session, of which it has handled `h` stanzas (XEP-0198 §5).
+
+    Answer with `resumed` or `resume_failed`.
+    """
+
+    previd: str
+    h: int
+
+
+Event: TypeAlias = StartTls | AuthRequest | BindRequest | ResumeRequest | Element | Closed
 
 # Top-level elements of an open stream, which become events, and the namespace each must have.
 _OPEN: Mapping[str, str] = {
@@ -218,6 +229,23 @@ class ServerStream(Stream):
         self.send(stanza.error_reply(self._bind_iq, condition, text))
         return self._go_on()
 
+    def resumed(self, jid: str, previd: str, h: int) -> list[Event]:
+        """The session `previd` with this full JID goes on here; `h` of its stanzas are handled.
+
+        Returns events like `auth_success`.
+        """
+        self._move(Trigger.BOUND)
+        self.jid = jid
+        self.send(sm.resumed(previd, h))
+        self.framing.flow()
+        return self._go_on()
+
+    def resume_failed(self, condition: str, h: int | None = None) -> list[Event]:
+        """The session cannot go on; the client may bind. Returns events like `auth_success`."""
+        self._move(Trigger.REFUSED)
+        self.send(sm.failed(condition, h))
+        return self._go_on()
+
     # What tokens mean before the stream is open
 
     def _on_header(self, token: Token) -> Event | None:
@@ -276,7 +304,7 @@ class ServerStream(Stream):
         if not isinstance(token, Element):
             return self._end(token)
         if token.xmlns == ns.SM and token.name == "resume":
-            return token  # instead of bind (XEP-0198 §5); the session answers it
+            return self._on_resume(token)
         if token.xmlns == ns.SM and token.name == "enable":
             self.send(sm.failed("unexpected-request"))  # XEP-0198 §3: only after bind
             return None
@@ -287,6 +315,15 @@ class ServerStream(Stream):
         self._bind_iq = token
         resource = bind.find("resource")
         return BindRequest(token.attrs["id"], (resource.text.strip() or None) if resource is not None else None)
+
+    def _on_resume(self, token: Element) -> Event | None:
+        try:
+            h = sm.read_h(token)
+        except RemoteProtocolError:
+            self.send(sm.failed("bad-request"))
+            return None
+        self._move(Trigger.REQUEST)
+        return ResumeRequest(token.get("previd", "") or "", h)
 
     # Ends
 

@@ -1,28 +1,56 @@
 """Stream management as counters and queues (XEP-0198, realtime §5); when to ask or resume is not decided here."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.xml import Element
 
-__all__ = ["InboundAcks", "OutboundQueue", "Ticket", "ack", "enable", "enabled", "failed", "read_h", "request"]
+__all__ = [
+    "CountTooHigh",
+    "InboundAcks",
+    "OutboundQueue",
+    "Ticket",
+    "ack",
+    "enable",
+    "enabled",
+    "failed",
+    "read_h",
+    "read_max",
+    "request",
+    "resume",
+    "resumed",
+    "wants_resumption",
+]
 
 _MODULUS = 2**32  # XEP-0198 §4
 
 T = TypeVar("T")
 
 
+class CountTooHigh(RemoteProtocolError):
+    """The peer says that it has handled what it was not sent; `detail` goes into the stream error (XEP-0198 §4)."""
+
+    def __init__(self, h: int, sent: int) -> None:
+        super().__init__("undefined-condition", f"h={h}, but {sent} were sent")
+        attrs = {"xmlns": ns.SM, "h": str(h), "send-count": str(sent)}
+        self.detail = Element("handled-count-too-high", attrs)
+
+
 class Ticket:
-    """The place of one received stanza (or of `repeat` requests) in the order of arrival."""
+    """The place of one received stanza (or of `repeat` requests, or of a `reached` mark) in the order of arrival."""
 
-    __slots__ = ("counts", "done", "repeat")
+    __slots__ = ("counts", "done", "reached", "repeat")
 
-    def __init__(self, *, counts: bool, done: bool = False, repeat: int = 0) -> None:
+    def __init__(
+        self, *, counts: bool, done: bool = False, repeat: int = 0, reached: Callable[[], None] | None = None
+    ) -> None:
         self.counts = counts
         self.done = done
         self.repeat = repeat
+        self.reached = reached
 
 
 class InboundAcks:
@@ -52,6 +80,13 @@ class InboundAcks:
             waiting.append(Ticket(counts=False, done=True, repeat=1))
         return []
 
+    def when_handled(self, reached: Callable[[], None]) -> None:
+        """Calls `reached` as soon as everything received so far is handled: now, or inside `done`."""
+        if self._waiting:
+            self._waiting.append(Ticket(counts=False, done=True, reached=reached))
+        else:
+            reached()
+
     def done(self, ticket: Ticket) -> list[int]:
         """A stanza is handled; returns the `h` of the answers that are due now, in order."""
         ticket.done = True
@@ -63,6 +98,8 @@ class InboundAcks:
                 self.h = (self.h + 1) % _MODULUS
             elif first.repeat:
                 due += [self.h] * first.repeat
+            elif first.reached is not None:
+                first.reached()
         return due
 
     def failed(self, ticket: Ticket) -> None:
@@ -86,12 +123,12 @@ class OutboundQueue(Generic[T]):
     def acked(self, h: int) -> list[T]:
         """The peer has handled `h` stanzas in all (modulo 2**32); returns the items this settles.
 
-        Raises RemoteProtocolError when that is more than was sent, or less than it said before (XEP-0198 §4).
+        Raises CountTooHigh when that is more than was sent, or less than it said before (XEP-0198 §4).
         """
         items = self._items
         remaining = (self._sent - h) % _MODULUS
         if not 0 <= h < _MODULUS or remaining > len(items):
-            raise RemoteProtocolError("undefined-condition", f"h={h}, but {self._sent} were sent")
+            raise CountTooHigh(h, self._sent)
         return [items.popleft() for _ in range(len(items) - remaining)]
 
     def unacked(self) -> list[T]:
@@ -110,6 +147,17 @@ def read_h(element: Element) -> int:
     return int(h)
 
 
+def wants_resumption(element: Element) -> bool:
+    """Whether an `<enable/>` asks for it, or an `<enabled/>` grants it."""
+    return element.get("resume") in ("true", "1")  # xs:boolean
+
+
+def read_max(element: Element) -> int | None:
+    """The `max` of an `<enable/>` or `<enabled/>`, in seconds; None when there is none that is a number."""
+    seconds = element.get("max", "") or ""
+    return int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 9 else None
+
+
 def enable(*, resume: bool = False) -> Element:
     """The client's wish to use stream management."""
     return Element("enable", {"xmlns": ns.SM, "resume": "true"} if resume else {"xmlns": ns.SM})
@@ -125,9 +173,23 @@ def enabled(*, id_: str | None = None, max_seconds: int | None = None) -> Elemen
     return Element("enabled", attrs)
 
 
-def failed(condition: str) -> Element:
-    """The server's refusal of enable or resume; `condition` is a stanza error condition."""
-    return Element("failed", {"xmlns": ns.SM}, [Element(condition, {"xmlns": ns.STANZA_ERRORS})])
+def resume(previd: str, h: int) -> Element:
+    """The client's wish to go on with the session `previd`, of which it has handled `h` stanzas."""
+    return Element("resume", {"xmlns": ns.SM, "previd": previd, "h": str(h)})
+
+
+def resumed(previd: str, h: int) -> Element:
+    """The server's consent: the session goes on, and the server has handled `h` stanzas of it."""
+    return Element("resumed", {"xmlns": ns.SM, "previd": previd, "h": str(h)})
+
+
+def failed(condition: str, h: int | None = None) -> Element:
+    """The server's refusal of enable or resume; `condition` is a stanza error condition.
+
+    `h` is what the server had handled in a session that it remembers but cannot resume any more.
+    """
+    attrs = {"xmlns": ns.SM} if h is None else {"xmlns": ns.SM, "h": str(h)}
+    return Element("failed", attrs, [Element(condition, {"xmlns": ns.STANZA_ERRORS})])
 
 
 def request() -> Element:

@@ -24,7 +24,8 @@ A connection lives through these states. Both sides use the same names; an arrow
   read as if it came from inside TLS. Then everything begins anew, the features as well (RFC 6120 §5.4.3.3).
 * AUTHENTICATING: the one side checks the password, the other waits. What the server receives now is kept for later.
 * RESTART: authenticated; both sides begin a new stream on the same connection (RFC 6120 §6.4.6).
-* BIND, BINDING: the resource is asked for and bound (RFC 6120 §7).
+* BIND, BINDING: the resource is asked for and bound (RFC 6120 §7), or in its place an earlier session is resumed
+  (XEP-0198 §5): that is a request which may be refused and then bound, too.
 * OPEN: stanzas flow. This is where a connection spends its life, so it is the first thing `receive` looks at.
 * CLOSED: our stream has ended; whatever still arrives is ignored.
 
@@ -147,12 +148,15 @@ class Stream:
                 self._queue.append(self.framing.close())
             self._move(Trigger.END)
 
-    def fail(self, condition: str, text: str = "") -> None:
-        """End the stream with a stream error (RFC 6120 §4.9). Does nothing when it is closed already."""
+    def fail(self, condition: str, text: str = "", detail: Element | None = None) -> None:
+        """End the stream with a stream error (RFC 6120 §4.9). Does nothing when it is closed already.
+
+        `detail` is an application's own condition (RFC 6120 §4.9.4).
+        """
         if self.state is not StreamState.CLOSED:
             if not self._header_sent:
                 self._send_header()  # RFC 6120 §4.9.1.2: an error needs a stream to be in
-            self.send(stream_error(condition, text))
+            self.send(stream_error(condition, text, detail))
             self.close()
 
     def _send_header(self) -> None:
@@ -171,11 +175,13 @@ class Stream:
             raise LocalProtocolError(f"{trigger.name} is not possible in state {self.state.name}") from None
 
 
-def stream_error(condition: str, text: str = "") -> Element:
+def stream_error(condition: str, text: str = "", detail: Element | None = None) -> Element:
     """A `<stream:error>` that is complete by itself, so that it serves both transports (realtime §17)."""
     error = Element("stream:error", {"xmlns:stream": ns.STREAMS}, [Element(condition, {"xmlns": ns.STREAM_ERRORS})])
     if text:
         error.children.append(Element("text", {"xmlns": ns.STREAM_ERRORS, "xml:lang": "en"}, [text]))
+    if detail is not None:
+        error.children.append(detail)
     return error
 
 

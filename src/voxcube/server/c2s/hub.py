@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from voxcube.server.c2s.resumption import Resumption
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import Admission
@@ -28,6 +30,7 @@ class Limits:
     close_seconds: float = 5.0  # how long a peer may take to read our last words
     outbox_bytes: int = 4 * 1024 * 1024  # what a slow reader may leave unread beyond what its socket takes
     unacknowledged: int = 50_000  # stanzas that a client with stream management may leave uncounted
+    unacknowledged_bytes: int = 4 * 1024 * 1024  # the same where they are kept, so that the session can be resumed
 
 
 class Outboxes:
@@ -100,8 +103,14 @@ class Hub:
     ids: Ids
     limits: Limits = Limits()
     counts: Counts = field(default_factory=Counts)
+    resumption: Resumption = field(default_factory=lambda: Resumption(0))
     half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
     bound: dict[str, Session] = field(default_factory=dict)
     connected: set[Session] = field(default_factory=set)
     stopping: bool = False  # nothing is read any more
+    turns: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(256)))  # for the keep-alive's rounds
+
+    def next_turn(self) -> int:
+        """The next connection's place in the rounds of the keep-alive."""
+        return next(self.turns)

@@ -97,6 +97,8 @@ class XmppServer:
     async def shut_down(self, seconds: float = 5.0) -> None:
         """Tells every session that the server stops, and waits until they are gone (RFC 6120 §4.9.3.20)."""
         connected = self._hub.connected
+        for session in self._hub.resumption.waiting():
+            session.end()
         for session in list(connected):
             session.fail("system-shutdown")
         await gone(connected, LAST_SECONDS)  # most clients close as soon as they have read it

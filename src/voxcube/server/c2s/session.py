@@ -15,12 +15,14 @@ from xml.sax.saxutils import escape
 
 from voxcube.server.c2s.errors import is_outage
 from voxcube.server.c2s.hub import Hub
+from voxcube.server.c2s.keepalive import MISSED
+from voxcube.server.c2s.resumption import Kept
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.framing import ws_frame
+from voxcube.xmpp.framing import WS_PING, ws_frame
 from voxcube.xmpp.jid import parse_user_local, user_jid
-from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream, StreamState
-from voxcube.xmpp.sm import InboundAcks, OutboundQueue, Ticket
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ResumeRequest, ServerStream, StreamState
+from voxcube.xmpp.sm import CountTooHigh, InboundAcks, OutboundQueue, Ticket
 from voxcube.xmpp.xml import Element, serialize
 
 log = logging.getLogger(__name__)
@@ -31,9 +33,15 @@ MAX_RESOURCE = 1023  # bytes, RFC 7622 §3.1
 
 _R = b'<r xmlns="urn:xmpp:sm:3"/>'
 
+# What belongs to a connection, and changes hands when another one takes over the session.
+_CONNECTION = (*("stream", "peer", "door", "_wire", "_websocket"), *("_out", "_out_bytes", "_paused", "_reading"))
+
 
 class Wire(Protocol):
     """What a session needs of its socket."""
+
+    def serve(self, session: Session) -> None:
+        """From now on this session gets what the socket tells."""
 
     def write(self, data: bytes) -> None: ...
     def close(self) -> None:
@@ -49,14 +57,42 @@ class Wire(Protocol):
     def resume_reading(self) -> None: ...
 
 
+class _NoWire:
+    """The connection of a session that waits to be resumed."""
+
+    def serve(self, session: Session) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def unwritten(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+_NO_WIRE = _NoWire()
+
+
+class _Settled:
+    """An event behind all that was received: when it is handled, everything is."""
+
+
+_SETTLED = _Settled()
+
+
 class Session:
-    """A client's connection; `delivery.sessions.Target` once it is available."""
+    """A client's session and its connection; `delivery.sessions.Target` once it is available.
+
+    With stream management a client may ask that the session outlives the connection: when that breaks, the session is
+    `detached`, keeps what it has to say, and goes on with the next connection of its client (`adopt`).
+    """
 
     __slots__ = (
-        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_out", "_out_bytes", "_paused", "_reading", "_sent"),
-        *("_task", "_timer", "_uncounted", "_websocket", "_wire", "address", "app_id", "available", "bare"),
-        *("carbons", "caught", "ended", "full", "held", "hub", "js", "peer", "pending", "presence", "rooms", "roster"),
-        *("door", "stream", "token_hash", "user_id"),
+        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused", "_reading"),
+        *("_resume_seconds", "_sent", "_settling", "_silent", "_task", "_timer", "_uncounted", "_websocket", "_wire"),
+        *("address", "app_id", "available", "bare", "carbons", "caught", "door", "ended", "full", "held", "hub", "js"),
+        *("peer", "pending", "presence", "resume_id", "rooms", "roster", "stream", "token_hash", "turn", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -78,8 +114,15 @@ class Session:
         self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
         self.caught: dict[str, int] | None = None  # dialog → up to which late messages were written
         self._acks: InboundAcks | None = None
-        self._sent: OutboundQueue[tuple[str, int] | None] | None = None
+        # Not acknowledged: what handing it over means, and with a resume_id the stanza itself.
+        self._sent: OutboundQueue[tuple[str, int] | Kept | None] | None = None
         self._asked = False
+        self.resume_id = ""  # by which the session can be resumed
+        self._resume_seconds = 0
+        self._kept_bytes = 0
+        self._settling: asyncio.Future[None] | None = None
+        self.turn = hub.next_turn()
+        self._silent = 0  # rounds of the keep-alive without a sign of life
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._handing: list[tuple[str, int]] = []
@@ -112,6 +155,7 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """Bytes (one frame's payload on a WebSocket) have come."""
+        self._silent = 0
         events = self.stream.receive(data)
         if self._busy:  # what the stream has to say to it waits as well
             self._inbox.extend(events)
@@ -148,6 +192,11 @@ class Session:
             self._wait(self._authenticate(event))
         elif kind is BindRequest:
             self._bind(event)
+        elif kind is ResumeRequest:
+            self._wait(self._resume(event))
+        elif kind is _Settled:
+            assert self._acks is not None, "only sessions with stream management are waited for"
+            self._acks.when_handled(self._is_settled)
         elif kind is Closed:
             if event.error:
                 self.hub.counts.ended.add(event.error)
@@ -292,22 +341,164 @@ class Session:
                 return
             self._acks = InboundAcks()
             self._sent = OutboundQueue()
-            self.send_raw(serialize(sm.enabled()))
-        elif name == "resume":  # nothing is kept beyond a connection yet, the client binds anew (XEP-0198 §5)
-            self.send_raw(serialize(sm.failed("item-not-found")))
+            seconds = self.hub.resumption.seconds
+            if seconds and sm.wants_resumption(element):
+                wish = sm.read_max(element)
+                self._resume_seconds = min(wish, seconds) if wish else seconds
+                self.resume_id = self.hub.resumption.admit(self)
+                self.send_raw(serialize(sm.enabled(id_=self.resume_id, max_seconds=self._resume_seconds)))
+            else:
+                self.send_raw(serialize(sm.enabled()))
+        elif name == "resume":  # only in place of bind (XEP-0198 §5)
+            self.send_raw(serialize(sm.failed("unexpected-request")))
 
     def _acknowledged(self, element: Element) -> None:
         if self._sent is None:
             return
         try:
-            settled = self._sent.acked(sm.read_h(element))
+            self._settle(sm.read_h(element))
         except RemoteProtocolError as error:
-            self.fail(error.condition, error.text)
-            return
+            self.fail(error.condition, error.text, error.detail if isinstance(error, CountTooHigh) else None)
+
+    def _settle(self, h: int) -> None:
+        """The client has got `h` stanzas. Raises CountTooHigh."""
+        assert self._sent is not None
+        settled = self._sent.acked(h)
         self._asked = False
         for item in settled:
-            if item is not None:
+            if item is None:
+                continue
+            if item[1]:
                 self.hub.handed.note(item[0], self.user_id, item[1])
+            if len(item) == 4:
+                self._kept_bytes -= _size(item)
+
+    @property
+    def handled_count(self) -> int:
+        """How many of the client's stanzas are handled (XEP-0198 `h`)."""
+        return 0 if self._acks is None else self._acks.h
+
+    # -- resumption (XEP-0198 §5) ----------------------------------------------------------------------------------
+
+    @property
+    def detached(self) -> bool:
+        """Whether the session waits for its client's next connection. It is available all the same."""
+        return self._wire is _NO_WIRE and not self.ended
+
+    def _detach(self) -> None:
+        """The connection is broken. What is under way is handled all the same; what is delivered is kept."""
+        wire, self._wire = self._wire, _NO_WIRE
+        wire.abort()
+        self._drop_output()
+        self._paused = True
+        self.hub.connected.discard(self)
+        self.hub.resumption.detached(self, self._resume_seconds)
+
+    async def _resume(self, request: ResumeRequest) -> None:
+        """This connection's client wants to go on with an earlier session."""
+        earlier = self.hub.resumption.find(request.previd, self)
+        if earlier is not None:
+            # What is under way would be sent again by the client, unless it is counted in the answer.
+            await earlier.settled()
+        if self.ended or self.stream.state is StreamState.CLOSED:  # the client could not wait
+            if earlier is not None:
+                earlier._read(True)
+            return
+        if earlier is None or earlier.ended:
+            known = self.hub.resumption.handled(request.previd, self)
+            self._follow(self.stream.resume_failed("item-not-found", known))
+            return
+        try:
+            earlier.adopt(self, request)
+        except CountTooHigh as error:
+            self.fail(error.condition, error.text, error.detail)
+
+    def settled(self) -> asyncio.Future[None]:
+        """Done when everything received so far is handled, or the session has ended."""
+        settling = self._settling
+        if settling is None:
+            self._read(False)  # whatever the client says now, it says on its new connection
+            settling = self._settling = asyncio.get_running_loop().create_future()
+            self._inbox.append(_SETTLED)
+            self._drain()
+        return asyncio.shield(settling)
+
+    def _is_settled(self) -> None:
+        settling, self._settling = self._settling, None
+        if settling is not None and not settling.done():
+            settling.set_result(None)
+
+    def adopt(self, new: Session, request: ResumeRequest) -> None:
+        """Goes on with the connection of `new`, which gets the old one, if there is one, to close it.
+
+        Raises CountTooHigh, and nothing has changed.
+        """
+        self._settle(request.h)
+        assert self._acks is not None
+        assert self._sent is not None
+        new.flush()  # else nobody knows that these bytes wait to be written
+        for name in _CONNECTION:
+            mine, its = getattr(self, name), getattr(new, name)
+            setattr(self, name, its)
+            setattr(new, name, mine)
+        self._wire.serve(self)
+        new._wire.serve(new)
+        self.token_hash = new.token_hash
+        self._silent = 0
+        self.hub.resumption.attached(self)
+        self.hub.connected.add(self)
+        new._drop_output()
+        if new._wire is _NO_WIRE:
+            self.hub.connected.discard(new)
+            new.end()
+        else:
+            new.fail("conflict", "resumed on another connection")
+        events = self.stream.resumed(self.full, self.resume_id, self._acks.h)
+        self.write_stream()
+        for item in self._sent.unacked():
+            assert item is not None
+            assert len(item) == 4, "a resumable session keeps its stanzas"
+            self.send_raw(item[2] if item[3] is None else item[2] + self.address + item[3])
+        self.ask()
+        self._inbox.extend(events)
+        self._drain()
+        self._read(True)
+
+    # -- keep-alive (realtime §13) ---------------------------------------------------------------------------------
+
+    def heard(self) -> None:
+        """The peer has given a sign of life that is no data."""
+        self._silent = 0
+
+    def look(self) -> None:
+        """A round of the keep-alive (`keepalive.Listener`)."""
+        if not self.full or self.ended:
+            return  # a login has timers of its own
+        self._silent += 1
+        if self._silent > 1 + MISSED:
+            log.info("a peer does not answer any more")
+            if self.resume_id:
+                self.hub.counts.ended.add("connection-timeout")
+                self._detach()
+            else:
+                self.fail("connection-timeout")
+        elif self._silent > 1:
+            self._ping()
+
+    def _ping(self) -> None:
+        """Anything that even a client without features answers."""
+        if self._websocket:
+            self.send_raw(WS_PING, framed=True)
+        elif self._sent is not None:
+            self._asked = True
+            self.send_raw(_R)
+        else:
+            # Without a `from` Flutter crashes (quirks A26).
+            self.send(
+                f'<iq xmlns="jabber:client" type="get" id="ping-{self._silent}" from="{self.hub.domain}" to="'.encode()
+                + self.address
+                + b'"><ping xmlns="urn:xmpp:ping"/></iq>'
+            )
 
     # -- bytes out -------------------------------------------------------------------------------------------------
 
@@ -322,17 +513,31 @@ class Session:
         self.hub.counts.delivered += 1
         data = head + self.address + tail
         self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
-        if self._sent is not None:
-            if self._sent.sent((dialog_id, seq) if seq else None) >= ASK_EVERY:
-                self.ask()
-        elif seq:
-            self._handing.append((dialog_id, seq))
+        if self._sent is None:
+            if seq:
+                self._handing.append((dialog_id, seq))
+        elif self.resume_id:
+            self._keep((dialog_id, seq, head, tail))
+        elif self._sent.sent((dialog_id, seq) if seq else None) >= ASK_EVERY:
+            self.ask()
 
     def send(self, stanza: bytes) -> None:
         """Writes a stanza that is complete already (a reply)."""
         self.send_raw(stanza)
-        if self._sent is not None and self._sent.sent(None) >= ASK_EVERY:
+        if self._sent is not None:
+            if self.resume_id:
+                self._keep(("", 0, stanza, None))
+            elif self._sent.sent(None) >= ASK_EVERY:
+                self.ask()
+
+    def _keep(self, item: Kept) -> None:
+        """The session can be resumed: what it was sent is kept until the client has it, or it is too much."""
+        assert self._sent is not None
+        self._kept_bytes += _size(item)
+        if self._sent.sent(item) >= ASK_EVERY:
             self.ask()
+        if self._kept_bytes > self.hub.limits.unacknowledged_bytes and not self.ended:
+            self._too_slow()
 
     def ask(self) -> None:
         """Asks for an acknowledgement, unless one is asked for or nothing is open."""
@@ -352,6 +557,9 @@ class Session:
             self.hub.outboxes.filled(self)
         self._out.append(data)
         if self._paused:
+            if self._wire is _NO_WIRE:
+                self._out.clear()
+                return
             self._out_bytes += len(data)
             if self._out_bytes > self.hub.limits.outbox_bytes and not self.ended:
                 self._too_slow()
@@ -359,7 +567,7 @@ class Session:
     def _too_slow(self) -> None:
         """What a slow reader misses comes to it from storage when it is back."""
         log.info("a slow reader is disconnected")
-        self._drop_output()
+        self.end()
         self._wire.abort()
 
     def write_stream(self) -> None:
@@ -392,23 +600,30 @@ class Session:
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    def fail(self, condition: str, text: str = "") -> None:
-        """Ends the connection with a stream error (RFC 6120 §4.9)."""
+    def fail(self, condition: str, text: str = "", detail: Element | None = None) -> None:
+        """Ends session and connection with a stream error (RFC 6120 §4.9)."""
         if not self.ended:
             self.hub.counts.ended.add(condition)
-            self.stream.fail(condition, text)
+            self.stream.fail(condition, text, detail)
             self._close_wire()
 
     def close(self) -> None:
-        """Ends the connection in good order."""
+        """Ends session and connection in good order."""
         if not self.ended:
             self.stream.close()
             self._close_wire()
 
+    def half_closed(self) -> None:
+        """The client says nothing more, and has not ended its stream."""
+        if self.resume_id and not self.ended:
+            self._detach()
+        else:
+            self.close()
+
     def _close_wire(self) -> None:
         self.write_stream()
         self.flush()
-        self._end()
+        self.end()
         self._wire.close()
 
     def stop_reading(self) -> None:
@@ -424,13 +639,18 @@ class Session:
         """Whether the socket has taken everything."""
         return not self._wire.unwritten()
 
-    def lost(self) -> None:
+    def lost(self, wire: Wire) -> None:
         """The socket is gone; called once. A stanza whose handling has begun is handled all the same."""
-        self._end()
+        if wire is not self._wire:
+            return  # the session has left it before
+        if self.resume_id and not self.ended:
+            self._detach()
+            return
+        self.end()
         self._no_longer_half_open()
         self.hub.connected.discard(self)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """From now on nothing is read from the client, and nothing delivered to it."""
         if self.ended:
             return
@@ -440,12 +660,24 @@ class Session:
         self._drop_output()
         if self.hub.bound.get(self.full) is self:
             del self.hub.bound[self.full]
+        self._is_settled()
         self.hub.gone(self)
+        if self.resume_id:
+            assert self._sent is not None
+            self.hub.resumption.ended(self)
+            unacked = [item for item in self._sent.unacked() if item is not None and len(item) == 4]
+            if unacked:
+                self.hub.resumption.undelivered(self, unacked)
+            self._sent = OutboundQueue()
 
     def _drop_output(self) -> None:
         self._out = []
         self._out_bytes = 0
         self._handing.clear()
+
+
+def _size(item: Kept) -> int:
+    return len(item[2]) + (0 if item[3] is None else len(item[3]))
 
 
 def has_content(stanza: Element) -> bool:

@@ -44,13 +44,13 @@ class TcpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A half-closed stream is of no use to anybody: the peer could not answer any more.
-        self._session.close()
+        self._session.half_closed()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._is_gone:
             self._is_gone = True
-            self._session.lost()
+            self._session.lost(self)
 
     def pause_writing(self) -> None:
         self._session.pause_writing()
@@ -92,6 +92,9 @@ class TcpConnection(asyncio.Protocol):
         session.secured()
 
     # -- the session's wire ----------------------------------------------------------------------------------------
+
+    def serve(self, session: Session) -> None:
+        self._session = session
 
     def close(self) -> None:
         transport = self._transport

@@ -53,11 +53,16 @@ class WebSocketConnection(WSListener):
         elif kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
             self._fragment(session, frame, begins=kind is WSMsgType.TEXT)
         elif kind is WSMsgType.CLOSE:
-            session.close()
+            # RFC 7395 §3.6: without a <close/> before it, the session can still be resumed.
+            session.half_closed()
+            if not session.ended:
+                return
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
         elif kind is WSMsgType.BINARY:
             session.fail("not-well-formed", "frames must be text")  # RFC 7395 §3.2
+        else:  # PING, which picows has answered, and PONG
+            session.heard()
 
     def _fragment(self, session: Session, frame: WSFrame, *, begins: bool) -> None:
         """A part of a message (RFC 6455 §5.4)."""
@@ -75,7 +80,7 @@ class WebSocketConnection(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self._session is not None:
-            self._session.lost()
+            self._session.lost(self)
 
     def pause_writing(self) -> None:
         if self._session is not None:
@@ -86,6 +91,9 @@ class WebSocketConnection(WSListener):
             self._session.resume_writing()
 
     # -- the session's wire ----------------------------------------------------------------------------------------
+
+    def serve(self, session: Session) -> None:
+        self._session = session
 
     def write(self, data: bytes) -> None:
         self._socket.write(data)

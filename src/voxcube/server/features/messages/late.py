@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import NamedTuple
 
-from voxcube.server.c2s.session import Session
+from voxcube.server.c2s.resumption import Kept
+from voxcube.server.c2s.session import Session, has_content
 from voxcube.server.cluster.gate import Stream
 from voxcube.server.core.clock import Clock
 from voxcube.server.delivery.handed import Handed
@@ -21,8 +22,9 @@ from voxcube.server.storage.database import Database, Tx, UniqueViolation
 from voxcube.server.storage.late import LateMessage, LateStore
 from voxcube.server.storage.offline import OfflineMessage
 from voxcube.server.storage.writer import Writer
+from voxcube.xmpp.frames import parse_frame
 from voxcube.xmpp.payloads import delay
-from voxcube.xmpp.xml import to_xml
+from voxcube.xmpp.xml import Element, to_xml
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ OFFLINE_DAYS = 30
 KEPT_AT_ONCE = 256  # messages in one transaction
 
 
-class _Kept(NamedTuple):
+class _ToKeep(NamedTuple):
     app_id: int
     user_id: int
     message_id: str
@@ -50,6 +52,7 @@ class LateDelivery:
         handed: Handed,
         clock: Clock,
         domain: str,
+        node: str,
     ) -> None:
         self._database = database
         self._writer = writer
@@ -58,8 +61,9 @@ class LateDelivery:
         self._handed = handed
         self._clock = clock
         self._domain = domain
+        self._node = node
         self._tasks: set[asyncio.Task[None]] = set()
-        self._to_keep: list[tuple[_Kept, asyncio.Future[None]]] = []
+        self._to_keep: list[tuple[_ToKeep, asyncio.Future[None]]] = []
         self._keeping = False
 
     async def catch_up(self, session: Session) -> None:
@@ -125,11 +129,21 @@ class LateDelivery:
         if self._sessions.of(user_id):
             return None
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._to_keep.append((_Kept(app_id, user_id, message_id, stanza, self._clock.now_ms()), kept))
+        self._to_keep.append((_ToKeep(app_id, user_id, message_id, stanza, self._clock.now_ms()), kept))
         if len(self._to_keep) == 1 and not self._keeping:
             self._keeping = True
             self._start(self._keep_all())
         return kept
+
+    def undelivered(self, session: Session, kept: Iterable[Kept]) -> None:
+        """What the client of an ended session never acknowledged: messages that are not in the history are kept.
+
+        Those that are stored are found in storage, as nothing was noted in `handed`. Where the user has another
+        session they came there as well.
+        """
+        for _, seq, head, tail in kept:
+            if seq == 0 and tail is not None and (message := chat_message(head, tail)) is not None:
+                self.keep(session.app_id, session.user_id, message.attrs["id"], (head, tail))
 
     async def _keep_all(self) -> None:
         """One batch after the other, so that what is sent first is kept first."""
@@ -149,13 +163,10 @@ class LateDelivery:
                     kept.set_exception(error)
         self._keeping = False
 
-    async def _keep_batch(self, batch: Sequence[_Kept]) -> None:
+    async def _keep_batch(self, batch: Sequence[_ToKeep]) -> None:
         now = self._clock.now()
-        online = {
-            user_id  # on another node
-            for user_id in {message.user_id for message in batch}
-            if await presence.sessions_of(self._database, user_id, now)
-        }
+        users = sorted({message.user_id for message in batch})
+        online = await presence.online_elsewhere(self._database, self._node, users, now)
 
         async def add(tx: Tx) -> None:
             for message in batch:
@@ -215,7 +226,9 @@ class LateDelivery:
         """The parcels of a stream that the bus lost (`cluster.gate`)."""
         dialog_id, user_id = stream
         parcels: dict[int, Parcel] = {}
-        for message in await self._store.range(dialog_id, low, high):
+        messages = await self._store.range(dialog_id, low, high)
+        version = 0 if user_id else await self._store.members_version(dialog_id)
+        for message in messages:
             head, tail = self.encode(message, late=False)
             kind, to = GROUP, message.sender_id
             if user_id:
@@ -225,12 +238,18 @@ class LateDelivery:
                     bare = f"{user_id}-{message.app_id}@{self._domain}".encode()
                     recipient = f"{message.recipient_id}-{message.app_id}@{self._domain}".encode()
                     head, tail = wrap_sent(bare, head, recipient, tail)
-            parcels[message.seq] = Parcel(kind, message.app_id, to, dialog_id, message.seq, head, tail)
+            parcel = parcels[message.seq] = Parcel(kind, message.app_id, to, dialog_id, message.seq, head, tail)
+            parcel.members_version = version
         return parcels
 
     async def positions(self, user_ids: Sequence[int]) -> list[Position]:
         """How far the dialogs of these users are (`delivery.listening`)."""
         return [Position(*row) for row in await self._store.positions(user_ids)]
+
+    async def finish(self, seconds: float) -> None:
+        """Waits until what is being kept is kept, or fails."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     def _start(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -246,3 +265,13 @@ class LateDelivery:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def chat_message(head: bytes, tail: bytes) -> Element | None:
+    """A stanza that was delivered, if it is a private message with a body or attachments."""
+    message = parse_frame(head + tail, max_stanza=2**31, max_depth=1000)  # the server has made it itself
+    if message.name != "message" or message.get("type") != "chat" or not message.get("id"):
+        return None
+    if any(message.find(name) is not None for name in ("sent", "replace", "remove")) or not has_content(message):
+        return None
+    return message
