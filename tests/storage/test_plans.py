@@ -16,7 +16,7 @@ from voxcube.server.storage import dialogs, history, migrate, users
 from voxcube.server.storage.sql import Bulk, Query
 
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
-SMALL = {"json_each", "j", "u", "2", "apps", "nodes"}
+SMALL = {"json_each", "j", "u", "2", "apps", "nodes", "erasing"}
 # In the background, or a list of exactly what is walked (who is online).
 MEANT = {"presence._DEAD", "users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"}
 _SCANNED = re.compile(r"SCAN (\w+)")

@@ -21,9 +21,12 @@ _LARGEST = {"password_min_length": 128}
 
 
 class Transactions(Protocol):
-    """Runs a function in a transaction and commits it: the writer in a server, the database itself in the CLI."""
+    """Runs a function in a transaction and commits it: the writer in a server, the database itself in the CLI.
 
-    async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /) -> T: ...
+    With ``dialog`` the messages that were accepted for that dialog before are committed before.
+    """
+
+    async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /, *, dialog: str | None = None) -> T: ...
 
 
 class AppService:

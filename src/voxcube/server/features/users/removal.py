@@ -9,7 +9,7 @@ from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage.cache import Cache, Key
 from voxcube.server.storage.database import Contention, Tx
-from voxcube.server.storage.leaving import forget_user, leave_dialogs, pairs_of, places_of
+from voxcube.server.storage.leaving import forget_user, is_somewhere, leave_dialogs, pairs_of
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
@@ -56,9 +56,11 @@ class Removal:
         async def run(tx: Tx) -> list[Key]:
             # Dialogs before anything else, as in every transaction. A session that is being opened waits at
             # the account's row, and then finds that it is gone.
-            left = await leave_dialogs(tx, app_id, user_id, now_ms)
+            left = [locked.dialog.id for locked in await leave_dialogs(tx, app_id, user_id, now_ms)]
             if not await self._users.delete(tx, app_id, user_id):
                 raise NotFound("User does not exist")
+            if await is_somewhere(tx, app_id, user_id):
+                raise Contention("somebody has just put the user into a dialog")  # then all of this is done again
             await self._tokens.delete_all(tx, app_id=app_id, user_id=user_id)
             await forget_user(tx, user_id)
             # Without the pairs a next message to the user finds that there is no such user.

@@ -44,6 +44,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("active = 1 AND hidden = 0 AND type <> 1"),
             postgresql_where=sa.text("active AND NOT hidden AND type <> 1"),
         )
+    op.create_index(
+        "members_admins",
+        "members",
+        ["dialog_id"],
+        sqlite_where=sa.text("admin = 1"),
+        postgresql_where=sa.text("admin"),
+    )
 
 
 def _column(name: str, kind: str) -> "sa.Column[Any]":

@@ -1,0 +1,266 @@
+"""The rules of changing dialogs: fields, members, admins and pins in one step, or nothing of it (rest §6.3–§6.8).
+
+Each change is one transaction that locks the dialog, decides under the lock, and then writes. What was decided is
+known everywhere before the caller is answered: whoever was removed can neither read nor send any more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from voxcube.server.core.clock import Clock
+from voxcube.server.core.errors import Forbidden, Invalid, NotFound
+from voxcube.server.core.models import App, DialogType
+from voxcube.server.features.apps.service import Transactions
+from voxcube.server.features.dialogs.effects import Effects, locked_for
+from voxcube.server.features.dialogs.fields import (
+    ADMINS_MAX,
+    OCCUPANTS_MAX,
+    PINS_MAX,
+    data_of,
+    extensions_of,
+    problems,
+)
+from voxcube.server.features.dialogs.roles import check, role_of
+from voxcube.server.features.dialogs.service import DialogService, SeenDialog
+from voxcube.server.storage import leaving, membership
+from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.database import Tx
+from voxcube.server.storage.dialogs import DialogView
+from voxcube.server.storage.membership import Locked
+
+_DESCRIBED = ("name", "description", "photo")
+_EXTENDED = ("extensions", "data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What is added to, or taken from, the lists of a dialog."""
+
+    occupants: frozenset[int] = frozenset()
+    admins: frozenset[int] = frozenset()
+    pins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One request. ``fields`` holds those that are given: name, photo, description, extensions, permissions, data."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    push: Lists = Lists()
+    pull: Lists = Lists()
+
+    @property
+    def people(self) -> frozenset[int]:
+        """All users that are named."""
+        return self.push.occupants | self.push.admins | self.pull.occupants | self.pull.admins
+
+    def operations(self, user_id: int, kind: DialogType) -> list[str]:
+        """What of the permission matrix is asked for (rest §5.1). Leaving needs no right where one can leave."""
+        fields = self.fields.keys()
+        freely = {user_id} if kind in (DialogType.GROUP, DialogType.PUBLIC) else set()
+        asked = {
+            "describe": bool(fields & set(_DESCRIBED)),
+            "extend": bool(fields & set(_EXTENDED)),
+            "permit": "permissions" in fields,
+            "add": bool(self.push.occupants),
+            "remove": bool(self.pull.occupants - freely),
+            "pin": bool(self.push.pins or self.pull.pins),
+            "appoint": bool(self.push.admins or self.pull.admins),
+        }
+        return ["read", *(operation for operation, is_asked in asked.items() if is_asked)]
+
+
+class DialogChanges:
+    """Changes dialogs for their users."""
+
+    def __init__(
+        self,
+        *,
+        dialogs: DialogService,
+        cache: Cache,
+        transactions: Transactions,
+        clock: Clock,
+    ) -> None:
+        self._dialogs = dialogs
+        self._cache = cache
+        self._transactions = transactions
+        self._clock = clock
+
+    # -- one request ---------------------------------------------------------------------------------------------------
+
+    async def update(self, app_id: int, user_id: int, dialog_id: str, change: Change) -> SeenDialog:
+        """Changes a dialog as ``user_id`` may, all or nothing. Raises NotFound, Forbidden, Invalid."""
+        app = await self._cache.app(app_id)
+        assert app is not None
+
+        async def run(tx: Tx) -> Effects:
+            locked = await locked_for(tx, app_id, dialog_id, {user_id, *change.people})
+            dialog = locked.dialog
+            role = role_of(dialog, user_id, locked.members.get(user_id))
+            for operation in change.operations(user_id, dialog.type):
+                check(operation, dialog.type, role)
+            known = await membership.existing(tx, app_id, change.push.occupants | change.push.admins)
+            live = await membership.live_messages(tx, dialog, change.push.pins)
+            _set_fields(locked, app, change.fields)
+            effects = await self._regroup(tx, locked, user_id, _those(change, known))
+            _pin(locked, [pin for pin in change.push.pins if pin in live], change.pull.pins)
+            return await self._finish(tx, locked, effects)
+
+        effects = await self._run(run, dialog_id)
+        if effects.gone:
+            return SeenDialog(view=DialogView(dialog=effects.dialog, member=None), viewer=user_id)
+        return await self._dialogs.seen(app_id, user_id, dialog_id)
+
+    async def subscribe(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
+        """Joins a public dialog (a group where the application allows it), or shows a broadcast again (rest §6.8)."""
+        app = await self._cache.app(app_id)
+        assert app is not None
+
+        async def run(tx: Tx) -> Effects:
+            locked = await locked_for(tx, app_id, dialog_id, {user_id})
+            effects, kind = Effects(locked.dialog, user_id), locked.dialog.type
+            _check_subscribable(kind)
+            if kind is DialogType.BROADCAST:
+                locked.put(dataclasses.replace(locked.row(user_id), hidden=False))
+                await membership.save(tx, locked)
+                return effects
+            if kind is DialogType.GROUP and not app.settings.group_subscribe:
+                raise Forbidden("The application lets nobody join a group by itself")
+            if not await membership.existing(tx, app_id, {user_id}):
+                raise NotFound("User does not exist")
+            if not locked.active(user_id):
+                await _check_room(tx, locked, 1)
+                locked.join(user_id, self._clock.now())
+                effects.joined.add(user_id)
+            return await self._finish(tx, locked, effects)
+
+        await self._run(run, dialog_id)
+        return await self._dialogs.seen(app_id, user_id, dialog_id)
+
+    async def unsubscribe(self, app_id: int, user_id: int, dialog_id: str) -> None:
+        """Leaves a public dialog or a group, or hides a broadcast; who is not in stays out (rest §6.8)."""
+        app = await self._cache.app(app_id)
+        assert app is not None
+
+        async def run(tx: Tx) -> Effects:
+            locked = await locked_for(tx, app_id, dialog_id, {user_id})
+            effects, kind = Effects(locked.dialog, user_id), locked.dialog.type
+            _check_subscribable(kind)
+            if kind is DialogType.BROADCAST:
+                locked.put(dataclasses.replace(locked.row(user_id), hidden=True))
+                await membership.save(tx, locked)
+                return effects
+            if locked.active(user_id):
+                effects.left.add(user_id)
+                locked.leave(user_id)
+            elif kind is DialogType.GROUP and not app.settings.group_subscribe:
+                raise Forbidden("You are not a member of this dialog")
+            return await self._finish(tx, locked, effects)
+
+        await self._run(run, dialog_id)
+
+    async def mute(self, app_id: int, user_id: int, dialog_id: str, *, muted: bool) -> None:
+        """Switches the user's notifications of a dialog (rest §6.7). Raises NotFound, Forbidden."""
+
+        async def run(tx: Tx) -> Effects:
+            locked = await locked_for(tx, app_id, dialog_id, {user_id})
+            check("read", locked.dialog.type, role_of(locked.dialog, user_id, locked.members.get(user_id)))
+            locked.put(dataclasses.replace(locked.row(user_id), muted=muted))
+            await membership.save(tx, locked)
+            return Effects(locked.dialog, user_id)
+
+        await self._run(run, dialog_id)
+
+    # -- the steps -----------------------------------------------------------------------------------------------------
+
+    async def _regroup(self, tx: Tx, locked: Locked, user_id: int, change: Change) -> Effects:
+        """Occupants and admins as they will be. Whatever is raised on the way undoes everything."""
+        dialog, now = locked.dialog, self._clock.now()
+        for name, both in (
+            ("occupants_ids", change.push.occupants & change.pull.occupants),
+            ("admins_ids", change.push.admins & change.pull.admins),
+        ):
+            if both:
+                raise Invalid({name: [f"are added and removed at once: {min(both)}"]})
+        effects = Effects(dialog, user_id)
+        effects.joined = {other for other in change.push.occupants if not locked.active(other)}
+        effects.left = {other for other in change.pull.occupants if locked.active(other)}
+        if dialog.owner_id in effects.left and user_id != dialog.owner_id:
+            raise Forbidden("Nobody may remove the owner")
+        await _check_room(tx, locked, len(effects.joined) - len(effects.left))
+        for other in effects.joined:
+            locked.join(other, now)
+        for other in effects.left:
+            locked.leave(other)
+        _appoint(locked, change.push.admins - {dialog.owner_id}, change.pull.admins, now)
+        return effects
+
+    async def _finish(self, tx: Tx, locked: Locked, effects: Effects) -> Effects:
+        """Writes everything; a group whose owner has left gets another one, or ends."""
+        effects.gone = not await leaving.save(tx, locked, effects.left, self._clock.now_ms())
+        effects.dialog = locked.dialog
+        return effects
+
+    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, Effects]], dialog_id: str) -> Effects:
+        effects = await self._transactions.run(run, dialog=dialog_id)
+        self._cache.forget(*effects.keys)
+        return effects
+
+
+def _those(change: Change, known: set[int]) -> Change:
+    """Unknown users are dropped (rest §6.2)."""
+    push = dataclasses.replace(change.push, occupants=change.push.occupants & known, admins=change.push.admins & known)
+    return dataclasses.replace(change, push=push)
+
+
+def _set_fields(locked: Locked, app: App, given: Mapping[str, Any]) -> None:
+    fields = dict(given)
+    described = {name: fields.pop(name) for name in _DESCRIBED if name in fields}
+    if locked.dialog.type is not DialogType.PRIVATE:  # there they are ignored (rest §5.1)
+        if wrong := problems(described):
+            raise Invalid(wrong)
+        fields |= {name: text or None for name, text in described.items()}
+    if "extensions" in fields:
+        fields["extensions"] = extensions_of(app, fields["extensions"])
+    if fields.get("data") is not None:
+        fields["data"] = data_of({**(locked.dialog.data or {}), **fields["data"]})
+    locked.set(**fields)
+
+
+def _appoint(locked: Locked, added: frozenset[int], removed: frozenset[int], now: int) -> None:
+    for user_id in added:
+        if not locked.active(user_id):
+            if locked.dialog.type is not DialogType.BROADCAST:
+                raise Invalid({"admins_ids": ["must be members of the dialog"]})
+            locked.join(user_id, now)
+        locked.put(dataclasses.replace(locked.members[user_id], admin=True))
+    for user_id in removed:
+        if locked.active(user_id):
+            locked.put(dataclasses.replace(locked.members[user_id], admin=False))
+    if added and len(locked.admins) > ADMINS_MAX:
+        raise Invalid({"admins_ids": [f"are too many (maximum is {ADMINS_MAX})"]})
+
+
+def _pin(locked: Locked, added: Collection[str], removed: Collection[str]) -> None:
+    pinned = dict.fromkeys([*locked.dialog.pinned, *added])
+    kept = tuple(pin for pin in pinned if pin not in removed)
+    if added and len(kept) > PINS_MAX:
+        raise Invalid({"pinned_messages_ids": [f"are too many (maximum is {PINS_MAX})"]})
+    locked.set(pinned=kept)
+
+
+async def _check_room(tx: Tx, locked: Locked, more: int) -> None:
+    """Whether so many more may be in it; asked before anything is written."""
+    if more <= 0 or locked.dialog.type is not DialogType.GROUP:
+        return
+    if await membership.count(tx, locked.dialog.id) + more > OCCUPANTS_MAX:
+        raise Invalid({"occupants_ids": [f"are too many (maximum is {OCCUPANTS_MAX})"]})
+
+
+def _check_subscribable(kind: DialogType) -> None:
+    if kind is DialogType.PRIVATE:
+        raise Invalid("Nobody can subscribe to a private dialog")
