@@ -44,6 +44,7 @@ class Facts:
 
     type: int
     members: frozenset[int]
+    members_version: int = 0
 
 
 @dataclass

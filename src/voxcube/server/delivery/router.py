@@ -38,7 +38,8 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
 
     `kind`: CHAT to a user's sessions; COPY to the sender's other sessions that asked for carbons (`head` and `tail` are
     the carbon's, `origin` is left out); OWN to a user's sessions but `origin`; GROUP to the members of a dialog;
-    GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored.
+    GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored; `members_version` says which members a
+    stored group message is for: facts with a lower one are out of date.
     """
 
     kind: int
@@ -49,6 +50,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     head: bytes
     tail: bytes
     origin: bytes = b""
+    members_version: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -294,7 +296,9 @@ class Router:
         if facts is None:
             return
         members = getattr(facts, "members", None)
-        if members is None:
+        if members is None or facts.members_version < parcel.members_version:
+            if members is not None:  # the word of somebody added or removed is still on its way
+                self._forgotten((("dialog", dialog_id),))
             self._held[dialog_id] = [parcel]
             task = asyncio.create_task(self._load_and_release(parcel.app_id, dialog_id))
             self._tasks.add(task)

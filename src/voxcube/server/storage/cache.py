@@ -29,7 +29,10 @@ MISSING: Final = object()
 _NAMED_BY_STRANGERS = ("app", "auth_key")
 
 _DIALOG = Query(
-    select(dialogs.c.app_id, dialogs.c.type, dialogs.c.owner_id).where(dialogs.c.id == bindparam("dialog")), "dialog"
+    select(dialogs.c.app_id, dialogs.c.type, dialogs.c.owner_id, dialogs.c.members_version).where(
+        dialogs.c.id == bindparam("dialog")
+    ),
+    "dialog",
 )
 _MEMBERS = Query(
     select(members.c.user_id, members.c.admin, members.c.hidden).where(
@@ -57,6 +60,7 @@ class DialogFacts:
     members: frozenset[int]  # active ones
     admins: frozenset[int]
     hidden: bool  # whether it is private, and one of the two has put it away until its next message
+    members_version: int = 0
 
 
 class _ReaderGone(Exception):
@@ -213,6 +217,7 @@ class Cache:
                 frozenset(member[0] for member in rows),
                 frozenset(member[0] for member in rows if member[1]),
                 row[1] == DialogType.PRIVATE and any(member[2] for member in rows),
+                row[3],
             )
 
         return await self._database.read(read)

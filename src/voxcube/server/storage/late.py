@@ -81,6 +81,7 @@ _POSITIONS = Query(
     .where(in_list(members.c.user_id, "users"), or_(members.c.active, members.c.type == PRIVATE)),
     "users",
 )
+_MEMBERS_VERSION = Query(select(dialogs.c.members_version).where(dialogs.c.id == bindparam("dialog")), "dialog")
 _HANDED = Query(
     select(members.c.handed).where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")),
     *("dialog", "user"),
@@ -145,6 +146,10 @@ class LateStore:
     async def positions(self, user_ids: Sequence[int]) -> list[Row]:
         """(user, dialog, type, seq, created_at in ms) of the dialogs of these users."""
         return await self._database.fetch(_POSITIONS, list(user_ids))
+
+    async def members_version(self, dialog_id: str) -> int:
+        """How often the members of a dialog have changed."""
+        return await self._database.value(_MEMBERS_VERSION, dialog_id) or 0
 
     async def handed(self, dialog_id: str, user_id: int) -> int:
         """The highest seq known in the database to be handed to the user."""

@@ -22,7 +22,7 @@ MemberKey = tuple[str, int]
 LOCK_DIALOGS = bulk_select(
     dialogs,
     ["id"],
-    *("id", "seq", "live", "updated_at", "listed_at", "listed_activity", "copied"),
+    *("id", "seq", "live", "updated_at", "listed_at", "listed_activity", "copied", "members_version"),
     lock=True,
 )
 LOCK_MEMBERS = bulk_select(
@@ -54,13 +54,13 @@ class Send(Change):
     """A message on its way into the database.
 
     Set by the batch: `seq`, its number in the dialog; `fresh`, whether it was stored now (False = a resend of a stored
-    one); `error`, Conflict when the id belongs to another message.
+    one); `members_version` of the dialog at that moment; `error`, Conflict when the id belongs to another message.
     """
 
     __slots__ = (
         *("app_id", "attachments", "body", "context", "created_at", "date_sent", "destroy_after", "dialog_id"),
-        *("extras", "fresh", "message_id", "properties", "quiet", "recipient_id", "sender_id", "seq", "show_again"),
-        "tried",
+        *("extras", "fresh", "members_version", "message_id", "properties", "quiet", "recipient_id", "sender_id"),
+        *("seq", "show_again", "tried"),
     )
 
     def __init__(
@@ -105,7 +105,7 @@ class Send(Change):
         self.quiet = quiet
         self.destroy_after = destroy_after
         self.context = context
-        self.seq = 0
+        self.seq = self.members_version = 0
         self.fresh = False
         self.tried = False  # numbered by an earlier run of this batch, whose commit is uncertain
 
@@ -211,6 +211,7 @@ async def _apply_sends(
         # Never back, though the clocks of two nodes differ: a client asks for what is newer than what it has seen.
         numbers[2] = max(numbers[2], send.created_at)
         send.seq = seq = numbers[0]
+        send.members_version = dialog_rows[dialog_id][7]
         send.fresh = send.tried = True
         known[key] = (dialog_id, seq, send.sender_id)
         last[dialog_id] = send

@@ -19,6 +19,10 @@ class MessageQueue:
         self._writer = writer
 
     def put(self, draft: Draft, *, show_again: bool, done: Done) -> None:
+        def stored(send: Send) -> None:
+            draft.members_version = send.members_version
+            done(send.seq, send.fresh, send.error)
+
         self._writer.put(
             Send(
                 app_id=draft.app_id,
@@ -33,7 +37,7 @@ class MessageQueue:
                 date_sent=draft.date_sent,
                 created_at=draft.created_at,
                 show_again=show_again,
-                done=lambda send: done(send.seq, send.fresh, send.error),
+                done=stored,
             ),
             draft.dialog_id,
         )

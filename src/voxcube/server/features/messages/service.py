@@ -65,6 +65,7 @@ class Draft:
     origin: bytes = b""
     created_at: int = 0  # milliseconds
     seq: int = 0
+    members_version: int = 0  # of the dialog when it was stored
     fresh: bool = True
     encoded: Any = None
     behind: list[Callable[[], None]] | None = None  # what the session relays after this one
