@@ -72,3 +72,15 @@ def user_body(user: User) -> UserBody:
         timezone=user.timezone,
         is_guest=user.is_guest,
     )
+
+
+class IdsBody(msgspec.Struct):
+    ids: list[str]
+
+
+class OutcomeBody(msgspec.Struct, rename="pascal"):
+    """What became of each of several objects in one request (rest §6.4)."""
+
+    successfully_deleted: IdsBody
+    not_found: IdsBody
+    wrong_permissions: IdsBody
