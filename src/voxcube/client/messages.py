@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
 
-from voxcube.client import query
-from voxcube.client.http import Http
-from voxcube.client.models import Message, Page, UnreadCounts
+from voxcube.client import paging, query
+from voxcube.client.history_changes import HistoryChanges
+from voxcube.client.ids import object_id, object_ids
+from voxcube.client.models import Message, Page, SearchResult, UnreadCounts
+from voxcube.client.values import unix_seconds
 
 
-class Messages:
-    """Reads stored messages and counts the unread ones."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
+class Messages(HistoryChanges):
+    """Reads, counts and searches stored messages, and changes them."""
 
     async def list(
         self,
@@ -24,9 +24,13 @@ class Messages:
         skip: int = 0,
         sort: str = "date_sent",
         mark_as_read: bool = True,
+        preview: bool = False,
+        params: Mapping[str, Any] | None = None,
         **filters: Any,
     ) -> Page[Message]:
         """Fetches messages of a dialog, the oldest first unless sorted otherwise.
+
+        Messages of the same second come in the order in which the server got them.
 
         Args:
             dialog_id: the dialog.
@@ -34,31 +38,157 @@ class Messages:
             skip: how many to pass over.
             sort: ``date_sent``, ``_id``, ``created_at`` or ``updated_at``, descending with a leading ``-``.
             mark_as_read: whether fetching counts as reading; senders are not told of it in the chat.
+            preview: as somebody who is not in the dialog, where that is permitted: the last 20 messages, whatever the
+                other arguments, and none counts as read.
+            params: further query parameters under exactly these names.
             filters: ``field=value`` or ``field__operator=value``, e.g. ``date_sent__gt`` with a datetime or unix
-                seconds.
+                seconds, ``sender_id__in`` with a list, or ``message__ctn`` with a part of the text.
 
         Returns:
-            A page of messages; ``total`` is None.
+            A page of messages; ``total`` is None, see ``count``.
 
         Raises:
-            Forbidden: this user is not in the dialog.
+            Forbidden: this user is not in the dialog, or there is no preview.
             NotFound: there is no such dialog.
             SessionExpired: the session has ended.
+            ApiError: the server refused a filter.
             TransportError: the network failed.
-            ValueError: an unknown operator, or an empty list.
+            ValueError: an unknown operator, an empty list, or an unfit id.
 
         Source: ConnectyCube REST API, "Retrieve messages".
 
         Example:
             >>> newest = await cube.messages.list(dialog.id, limit=20, sort="-date_sent", mark_as_read=False)
+            >>> seen = await cube.messages.list("64c0ffee64c0ffee64c0ffee", preview=True)
         """
-        params = query.raw({"chat_dialog_id": dialog_id, "mark_as_read": mark_as_read})
-        params += query.page(limit, skip, sort) + query.filters(filters, id_name="_id")
-        reply = await self._http.request("GET", "chat/Message", params=params)
-        viewer = self._http.user_id
-        return reply.read(lambda data: Page.from_json(data, lambda item: Message.from_json(item, viewer)))
+        pairs = _of(dialog_id, mark_as_read) + (query.raw({"preview": True}) if preview else [])
+        pairs += query.page(limit, skip, sort) + query.filters(filters, id_name="_id") + query.raw(params)
+        return await self._page(pairs)
 
-    async def unread(self, dialog_ids: Iterable[str] | None = None) -> UnreadCounts:
+    def iterate(
+        self,
+        dialog_id: str,
+        *,
+        newest_first: bool = True,
+        by: Literal["date_sent", "created_at"] = "date_sent",
+        mark_as_read: bool = True,
+        page_size: int = 100,
+        params: Mapping[str, Any] | None = None,
+        **filters: Any,
+    ) -> AsyncIterator[Message]:
+        """All messages of a dialog that fit, page by page, each once, also while messages come and go.
+
+        Args:
+            dialog_id: the dialog.
+            newest_first: the other way round when False; then messages that come meanwhile are found too.
+            by: ``date_sent`` is the sender's clock. To catch up on what one has not seen use ``created_at``, the
+                server's: what somebody sent while offline may be older than what one has.
+            mark_as_read: whether fetching counts as reading; senders are not told of it in the chat.
+            page_size: how many to fetch at once, from 2 to 1000.
+            params: as in ``list``.
+            filters: as in ``list``.
+
+        Raises:
+            Forbidden: this user is not in the dialog.
+            NotFound: there is no such dialog.
+            SessionExpired: the session has ended.
+            ApiError: the server refused a filter.
+            TransportError: the network failed.
+            ValueError: an unknown operator, an empty list, an unfit id or page size.
+
+        Source: ConnectyCube REST API, "Retrieve messages" with ``date_sent[lt]`` or ``date_sent[gte]``.
+
+        Example:
+            >>> async for message in cube.messages.iterate(dialog.id, date_sent__gte=last_week):
+            ...     print(message.date_sent, message.body)
+            >>> async for message in cube.messages.iterate(
+            ...     dialog.id, newest_first=False, by="created_at", created_at__gte=last_seen
+            ... ):
+            ...     show(message)
+        """
+        if page_size < 2:
+            raise ValueError("page_size must be at least 2")
+        if by not in ("date_sent", "created_at"):
+            raise ValueError('by is "date_sent" or "created_at"')
+        if by in filters:
+            raise ValueError(f"{by} is what the pages go by: give it with an operator")
+        edge = f"{by}__{'lt' if newest_first else 'gte'}"
+        bound = filters.pop(edge, None)
+        wanted = _of(dialog_id, mark_as_read) + query.filters(filters, id_name="_id") + query.raw(params)
+        query.filters({} if bound is None else {edge: bound})  # refused now rather than by the first step
+
+        async def fetch(bound: Any, skip: int) -> Page[Message]:
+            beginning = [] if bound is None else query.filters({edge: bound})
+            return await self._page(query.page(page_size, skip, f"-{by}" if newest_first else by) + wanted + beginning)
+
+        return paging.messages(fetch, by=by, newest_first=newest_first, bound=bound)
+
+    async def count(self, dialog_id: str, *, params: Mapping[str, Any] | None = None, **filters: Any) -> int:
+        """Counts the messages of a dialog that fit; arguments and errors as ``list``.
+
+        Source: Flutter SDK ``getMessagesCount``.
+
+        Example:
+            >>> await cube.messages.count(dialog.id, sender_id=88)
+            12
+        """
+        pairs = [("count", "1"), *_of(dialog_id, False), *query.filters(filters, id_name="_id"), *query.raw(params)]
+        reply = await self._http.request("GET", "chat/Message", params=pairs)
+        return reply.read(lambda data: int(data["items"]["count"]))
+
+    async def search(
+        self,
+        text: str,
+        dialog_ids: str | Iterable[str] | None = None,
+        start: datetime | int | None = None,
+        end: datetime | int | None = None,
+        limit: int | None = None,
+    ) -> SearchResult:
+        """Finds a text in the messages and the names of this user's dialogs, upper and lower case apart.
+
+        Args:
+            text: part of what was written, 4 characters or more.
+            dialog_ids: only in these dialogs.
+            start: only messages up to this time: ``start`` is the end nearer to now.
+            end: only messages from this time on; needed with ``start``.
+            limit: the most dialogs and the most messages to return, at most 100.
+
+        Returns:
+            The dialogs and the messages.
+
+        Raises:
+            ValidationFailed: the text is too short.
+            SessionExpired, Forbidden: no session of a user.
+            TransportError: the network failed.
+            ValueError: no text, ``start`` without ``end`` or before it, no dialogs, or an unfit id.
+
+        Source: ConnectyCube REST API, "Global search".
+
+        Example:
+            >>> found = await cube.messages.search("lunch", [dialog.id], start=datetime.now(UTC), end=last_year)
+            >>> [message.body for message in found.messages]
+            ['Where do we have lunch?']
+        """
+        if not text:
+            raise ValueError("give a text to search for")
+        if start is not None and end is None:
+            raise ValueError("start needs end, the time to search back to")
+        if start is not None and end is not None and unix_seconds(start) < unix_seconds(end):
+            raise ValueError("start is the later of the two times: the search goes back from it to end")
+        if limit is not None and limit < 1:
+            raise ValueError("limit must be at least 1")
+        given = {
+            "search_text": text,
+            "chat_dialog_ids": None if dialog_ids is None else object_ids(dialog_ids, "dialog_ids"),
+            "start_date": start,
+            "end_date": end,
+            "limit": limit,
+        }
+        pairs = query.raw({name: value for name, value in given.items() if value is not None})
+        reply = await self._http.request("GET", "chat/search", params=pairs)
+        return reply.read(lambda data: SearchResult.from_json(data, self._http.user_id))
+
+    async def unread(self, dialog_ids: str | Iterable[str] | None = None) -> UnreadCounts:
         """Counts unread messages.
 
         Args:
@@ -70,7 +200,7 @@ class Messages:
         Raises:
             SessionExpired, Forbidden: no session of a user.
             TransportError: the network failed.
-            ValueError: an empty list of dialogs.
+            ValueError: an empty list of dialogs, or an unfit id.
 
         Source: ConnectyCube REST API, "Retrieve unread messages count".
 
@@ -78,13 +208,18 @@ class Messages:
             >>> (await cube.messages.unread([dialog.id])).total
             3
         """
-        params = query.raw({"chat_dialog_ids": list(_one_or_many(dialog_ids))}) if dialog_ids is not None else None
+        params = None if dialog_ids is None else query.raw({"chat_dialog_ids": object_ids(dialog_ids, "dialog_ids")})
         reply = await self._http.request("GET", "chat/Message/unread", params=params)
         return reply.read(_unread)
 
+    async def _page(self, pairs: query.Params) -> Page[Message]:
+        reply = await self._http.request("GET", "chat/Message", params=pairs)
+        viewer = self._http.user_id
+        return reply.read(lambda data: Page.from_json(data, lambda item: Message.from_json(item, viewer)))
 
-def _one_or_many(ids: Iterable[str]) -> Iterable[str]:
-    return (ids,) if isinstance(ids, str) else ids
+
+def _of(dialog_id: str, mark_as_read: bool) -> query.Params:
+    return query.raw({"chat_dialog_id": object_id(dialog_id, "dialog_id"), "mark_as_read": mark_as_read})
 
 
 def _unread(data: dict[str, Any]) -> UnreadCounts:

@@ -76,16 +76,17 @@ def texts(properties: Mapping[str, Any]) -> dict[str, Any]:
     for name in properties:
         if name in _RESERVED:
             raise ValueError(f"{name!r} cannot be the name of a property: it has a meaning of its own")
-    return _texts(properties)
+    return nested_texts(properties)
 
 
-def _texts(properties: Mapping[str, Any]) -> dict[str, Any]:
+def nested_texts(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``texts``, where no name has a meaning of its own."""
     result: dict[str, Any] = {}
     for name, value in properties.items():
         if not is_name(name):
             raise ValueError(f"{name!r} cannot be the name of a property: letters, digits, '_', '.', '-' only")
         if isinstance(value, Mapping):
-            result[name] = _texts(value)
+            result[name] = nested_texts(value)
         elif isinstance(value, (list, tuple, set)):
             raise ValueError(f"property {name!r} is a list; send it as text, e.g. JSON")
         elif isinstance(value, bool):

@@ -4,12 +4,15 @@ Times are aware UTC datetimes, lists are tuples, and keys unknown to this versio
 """
 
 from voxcube.client.models.account import Session, User
-from voxcube.client.models.dialog import Dialog, DialogPermissions, DialogType
+from voxcube.client.models.dialog import CustomData, Dialog, DialogPermissions, DialogType
 from voxcube.client.models.message import Attachment, Message, MessageState, Reactions
-from voxcube.client.models.page import Page, UnreadCounts
+from voxcube.client.models.page import Page
+from voxcube.client.models.results import DeleteResult, SearchResult, UnreadCounts
 
 __all__ = [
     "Attachment",
+    "CustomData",
+    "DeleteResult",
     "Dialog",
     "DialogPermissions",
     "DialogType",
@@ -17,6 +20,7 @@ __all__ = [
     "MessageState",
     "Page",
     "Reactions",
+    "SearchResult",
     "Session",
     "UnreadCounts",
     "User",

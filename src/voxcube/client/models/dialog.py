@@ -28,6 +28,23 @@ class DialogPermissions:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomData:
+    """Data of the application's own kept with a dialog: values that JSON can hold, under the name of their class."""
+
+    class_name: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CustomData:
+        """Reads the server's object."""
+        return cls(str(data.get("class_name") or ""), others(data, frozenset(("class_name",))))
+
+    def to_json(self) -> dict[str, Any]:
+        """The object to send."""
+        return self.fields | {"class_name": self.class_name}
+
+
+@dataclass(frozen=True, slots=True)
 class Dialog:
     """A dialog as one user sees it: a private chat, a group, a public chat or a broadcast."""
 
@@ -56,6 +73,7 @@ class Dialog:
     """Only when the viewer sent the last message."""
     unread_messages_count: int = 0
     extensions: dict[str, str] | None = None
+    custom_data: CustomData | None = None
     permissions: DialogPermissions | None = None
     is_muted: bool = False
     created_at: datetime | None = None
@@ -67,7 +85,7 @@ class Dialog:
         """Reads the server's dialog object. Raises KeyError, TypeError or ValueError when it is none."""
         number = int(data["type"])
         status = data.get("last_message_status")
-        permissions = data.get("permissions")
+        custom_data, permissions = data.get("data"), data.get("permissions")
         return cls(
             id=str(data["_id"]),
             type=DialogType(number) if number in _DIALOG_TYPES else number,
@@ -88,6 +106,7 @@ class Dialog:
             last_message_status=MessageState(status) if status in ("sent", "delivered", "read") else None,
             unread_messages_count=int(data.get("unread_messages_count") or 0),
             extensions=data.get("extensions"),
+            custom_data=CustomData.from_json(custom_data) if custom_data else None,
             permissions=DialogPermissions(bool(permissions.get("allow_preview"))) if permissions else None,
             is_muted=bool(data.get("is_muted")),
             created_at=time_or_none(data.get("created_at")),
@@ -125,6 +144,6 @@ _DIALOG_KEYS = frozenset(
         *("_id", "type", "user_id", "name", "description", "photo", "xmpp_room_jid", "occupants_ids"),
         *("occupants_count", "admins_ids", "pinned_messages_ids", "last_message", "last_message_id"),
         *("last_message_date_sent", "last_message_user_id", "last_message_status", "unread_messages_count"),
-        *("extensions", "permissions", "is_muted", "created_at", "updated_at"),
+        *("extensions", "data", "permissions", "is_muted", "created_at", "updated_at"),
     )
 )

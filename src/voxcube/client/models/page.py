@@ -1,4 +1,4 @@
-"""Pages of lists, and counts."""
+"""Pages of lists."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ class Page(Generic[T]):
             extra=others(data, frozenset(("items", "current_page", "per_page", "total_entries"))),
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more may follow: a page with fewer than ``limit`` entries is the last one."""
+        return bool(self.items) and len(self.items) >= self.limit
+
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
@@ -59,11 +64,3 @@ class Page(Generic[T]):
     def __getitem__(self, index: slice) -> tuple[T, ...]: ...
     def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
         return self.items[index]
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadCounts:
-    """Unread messages: over all dialogs asked for, and of each."""
-
-    total: int
-    by_dialog: dict[str, int]
