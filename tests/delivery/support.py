@@ -13,7 +13,7 @@ from voxcube.server.cluster.bus import Bus
 from voxcube.server.cluster.gate import Stream
 from voxcube.server.delivery.listening import Position
 from voxcube.server.delivery.router import CHAT, GROUP, Parcel, Router
-from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.delivery.sessions import Screen, Sessions
 
 GROUP_ID = "65a1b2c3d4e5f60718293a4b"
 PRIVATE_ID = "65a1b2c3d4e5f60718293a4c"
@@ -29,6 +29,8 @@ class Fake:
         self.address = f"{user_id}-{app_id}@localhost/{resource}".encode()
         self.available = True
         self.carbons = carbons
+        self.inactive = False
+        self.screen: Screen | None = None
         self.got: list[bytes] = []
         self.handing: list[tuple[str, int]] = []
 
@@ -55,6 +57,7 @@ class World:
     stored: dict[Stream, dict[int, Parcel]] = field(default_factory=dict)
     seconds: float = 0.0  # a read takes so long
     fail: int = 0  # reads that fail
+    version: int = 0  # of the members, as the database has it at each commit
 
     def group(self, dialog_id: str, *members: int, kind: int = 2) -> None:
         self.facts[dialog_id] = Facts(kind, frozenset(members))
@@ -119,6 +122,7 @@ class Node:
         parcels = self.world.stored.setdefault(stream, {0: Parcel(CHAT, 1, 0, "", 0, b"", b"")})
         seq = max(parcels) + 1
         parcel = Parcel(CHAT if to else GROUP, 1, to or sender, dialog_id, seq, text.encode(), b"")
+        parcel.members_version = self.world.version
         parcels[seq] = parcel
         self.router.send(parcel)
         return parcel

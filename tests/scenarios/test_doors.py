@@ -48,6 +48,7 @@ MECHANISMS = FEATURES.format(
 AFTER = FEATURES.format(
     '<bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/>'
     '<session xmlns="urn:ietf:params:xml:ns:xmpp-session"><optional/></session><sm xmlns="urn:xmpp:sm:3"/>'
+    '<csi xmlns="urn:xmpp:csi:0"/>'
 )
 TCP_OPEN = (
     "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "

@@ -32,6 +32,7 @@ AUTH_FEATURES = (
 BIND_FEATURES = (
     b'<stream:features xmlns:stream="http://etherx.jabber.org/streams"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/>'
     b'<session xmlns="urn:ietf:params:xml:ns:xmpp-session"><optional/></session><sm xmlns="urn:xmpp:sm:3"/>'
+    b'<csi xmlns="urn:xmpp:csi:0"/>'
     b"</stream:features>"
 )
 SUCCESS = b'<success xmlns="urn:ietf:params:xml:ns:xmpp-sasl"/>'

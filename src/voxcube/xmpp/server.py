@@ -377,4 +377,5 @@ def _bind_features() -> Element:
         Element("bind", {"xmlns": ns.BIND}),
         Element("session", {"xmlns": ns.SESSION}, [Element("optional")]),
         Element("sm", {"xmlns": ns.SM}),
+        Element("csi", {"xmlns": ns.CSI}),
     )

@@ -30,6 +30,7 @@ class Dispatch:
         self._rooms = f"muc.{domain}"
         self._iq: dict[tuple[str, str, str], IqHandler] = {}
         self._room_iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._user_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._messages: dict[str, MessageHandler] = {}
         self._presence: dict[str, PresenceHandler] = {}
         self._room_presence: dict[str, PresenceHandler] = {}
@@ -37,6 +38,7 @@ class Dispatch:
             tables: tuple[tuple[dict[Any, Any], Mapping[Any, Any]], ...] = (
                 (self._iq, feature.iq),
                 (self._room_iq, feature.room_iq),
+                (self._user_iq, feature.user_iq),
                 (self._messages, feature.messages),
                 (self._presence, feature.presence),
                 (self._room_presence, feature.room_presence),
@@ -89,9 +91,7 @@ class Dispatch:
             session.handled(ticket)
             return None
         child = children[0]
-        to = stanza.attrs.get("to")
-        table = self._room_iq if to and self._is_room(to) else self._iq if not to or self._is_ours(session, to) else {}
-        handler = table.get((kind, child.xmlns, child.name))
+        handler, from_ = self._iq_handler(session, (kind, child.xmlns, child.name), stanza.attrs.get("to"))
         if handler is None:
             self._refuse(session, stanza, "service-unavailable", None)
             session.handled(ticket)
@@ -102,20 +102,28 @@ class Dispatch:
             self.failed(session, stanza, ticket, error)
             return None
         if isinstance(answer, Awaitable):
-            return self._finish_iq(session, stanza, ticket, answer)
-        self._answer(session, stanza, answer)
+            return self._finish_iq(session, stanza, ticket, from_, answer)
+        self._answer(session, stanza, from_, answer)
         session.handled(ticket)
         return None
 
     async def _finish_iq(
-        self, session: Session, stanza: Element, ticket: Ticket | None, answer: Awaitable[Element | None]
+        self, session: Session, stanza: Element, ticket: Ticket | None, from_: str, answer: Awaitable[Element | None]
     ) -> None:
         try:
-            self._answer(session, stanza, await answer)
+            self._answer(session, stanza, from_, await answer)
         except Exception as error:
             self.failed(session, stanza, ticket, error)
         else:
             session.handled(ticket)
+
+    def _iq_handler(self, session: Session, key: tuple[str, str, str], to: str | None) -> tuple[IqHandler | None, str]:
+        """The handler of a request, and in whose name it answers."""
+        if to and self._is_room(to):
+            return self._room_iq.get(key), to
+        if to and key in self._user_iq and to.partition("/")[0].lower().endswith(f"@{self._domain}"):
+            return self._user_iq[key], to
+        return (self._iq.get(key) if not to or self._is_ours(session, to) else None), self._domain
 
     def presence(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
         """Handles a presence to the server or to a room; other addresses and types are passed over in silence."""
@@ -158,10 +166,8 @@ class Dispatch:
         """Whether it is the address of a room or in one, or that of the host of all rooms."""
         return to.partition("/")[0].rpartition("@")[2].lower() == self._rooms
 
-    def _answer(self, session: Session, stanza: Element, payload: Element | None) -> None:
+    def _answer(self, session: Session, stanza: Element, from_: str, payload: Element | None) -> None:
         children = () if payload is None else (payload,)
-        to = stanza.attrs.get("to")
-        from_ = to if to and self._is_room(to) else self._domain
         session.send(serialize(iq_result(stanza, *children, from_=from_)))
 
     def _refuse(self, session: Session, stanza: Element, condition: str, text: str | None) -> None:

@@ -17,6 +17,7 @@ from voxcube.server.c2s.errors import is_outage
 from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.keepalive import MISSED
 from voxcube.server.c2s.resumption import Kept
+from voxcube.server.delivery.sessions import Screen
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import WS_PING, ws_frame
@@ -92,7 +93,8 @@ class Session:
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused", "_reading"),
         *("_resume_seconds", "_sent", "_settling", "_silent", "_task", "_timer", "_uncounted", "_websocket", "_wire"),
         *("address", "app_id", "available", "bare", "carbons", "caught", "door", "ended", "full", "held", "hub", "js"),
-        *("peer", "pending", "presence", "resume_id", "rooms", "roster", "stream", "token_hash", "turn", "user_id"),
+        *("inactive", "peer", "pending", "presence", "resume_id", "rooms", "roster", "screen", "stream", "token_hash"),
+        *("turn", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -109,6 +111,8 @@ class Session:
         self.address = b""
         self.available = self.carbons = self.js = self.roster = self.ended = False
         self.presence: Element | None = None
+        self.inactive = False  # the user does not look at it
+        self.screen: Screen | None = None  # what keeps stanzas back
         self.rooms: set[str] = set()  # dialogs whose room was joined
         self.pending: dict[str, Any] = {}  # dialog → last message of this session to it that is not committed
         self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
@@ -327,7 +331,7 @@ class Session:
         self.fail("internal-server-error")
 
     def _manage(self, element: Element) -> None:
-        """Stream management (XEP-0198); the stream lets no other elements through."""
+        """Stream management (XEP-0198) and client state; the stream lets no other elements through."""
         name = element.name
         if name == "r":
             if self._acks is not None:
@@ -335,6 +339,8 @@ class Session:
                     self.send_raw(b'<a xmlns="urn:xmpp:sm:3" h="%d"/>' % h)
         elif name == "a":
             self._acknowledged(element)
+        elif name in ("active", "inactive"):  # XEP-0352
+            self.set_inactive(name == "inactive")
         elif name == "enable":
             if self._acks is not None or not self.full:
                 self.send_raw(serialize(sm.failed("unexpected-request")))
@@ -500,6 +506,13 @@ class Session:
                 + b'"><ping xmlns="urn:xmpp:ping"/></iq>'
             )
 
+    def set_inactive(self, inactive: bool) -> None:
+        """The user looks away from it, or at it again: it gets everything, but counts for pushes (realtime §14)."""
+        if inactive is not self.inactive:
+            self.inactive = inactive
+            if self.available:
+                self.hub.sessions.on_change(self.user_id)
+
     # -- bytes out -------------------------------------------------------------------------------------------------
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
@@ -510,6 +523,10 @@ class Session:
                 return
             if self.caught and seq <= self.caught.get(dialog_id, 0):
                 return
+        if self.screen is not None and not self.screen.passes(head):
+            if seq and not self.screen.active:  # none of the user's sessions will be shown it
+                self.hub.handed.note(dialog_id, self.user_id, seq)
+            return
         self.hub.counts.delivered += 1
         data = head + self.address + tail
         self.send_raw(ws_frame(data) if self._websocket else data, framed=True)

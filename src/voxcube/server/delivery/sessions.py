@@ -6,6 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 
+class Screen(Protocol):
+    """Keeps back what a user does not want to be shown (`features.privacy.screens`)."""
+
+    active: bool  # whether it is this session's only
+
+    def passes(self, head: bytes) -> bool:
+        """Whether the session shall have a stanza that begins like this, up to the receiver's address."""
+
+
 class Target(Protocol):
     """A connected session, as delivery sees it."""
 
@@ -14,6 +23,8 @@ class Target(Protocol):
     address: bytes  # its full JID, escaped for an attribute
     available: bool  # initial presence sent, priority not negative
     carbons: bool
+    inactive: bool  # the user does not look at it
+    screen: Screen | None  # most have none
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
         """Writes head + address + tail; `seq` > 0 is what acknowledging it hands over (1-1 messages)."""

@@ -1,0 +1,1 @@
+"""Blocking: the standard view of the default privacy list."""

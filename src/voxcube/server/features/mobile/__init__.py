@@ -1,0 +1,1 @@
+"""Active and inactive: whether somebody looks at a session."""
