@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.delivery.support import GROUP_ID, PRIVATE_ID, Fake, Node, World, two
+from tests.delivery.support import GROUP_ID, PRIVATE_ID, Facts, Fake, Node, World, two
 from tests.support import virtual_time
 from tests.support.bus import Weather
 from voxcube.server.cluster.gate import AGAIN
@@ -340,3 +340,33 @@ def test_a_session_whose_positions_cannot_be_read_is_told_so() -> None:
             assert bob.got == [b"now"]
 
     virtual_time.run(story())
+
+
+async def test_members_of_before_a_removal_get_nothing_stored_after_it() -> None:
+    """The message overtakes the word of the removal, and of an addition: its version tells that the facts are old."""
+    world = World()
+    world.group(GROUP_ID, 1, 2)
+    async with two(world) as (one, other, wire):
+        ann, bob, cyd = Fake(1), Fake(2), Fake(3)
+        await one.come(ann)
+        await other.come(bob, cyd)
+        other.router._listening.joined(3, GROUP_ID, 0)  # cyd's node knows already, its facts do not
+        first = one.store("to ann and bob")
+        await asyncio.sleep(0.01)
+        assert (bob.got, cyd.got) == ([first.head], [])
+        assert other.cached[GROUP_ID].members == {1, 2}
+        world.facts[GROUP_ID] = Facts(2, frozenset({1, 3}), members_version=1)
+        world.version = 1
+        one.cached[GROUP_ID] = world.facts[GROUP_ID]
+        second, third = one.store("to ann and cyd"), one.store("and in order")
+        await asyncio.sleep(0.01)
+        assert bob.got == [first.head]
+        assert cyd.got == [second.head, third.head]
+        # What was stored before the change may come after it: who was removed gets nothing any more.
+        world.version = 0
+        fourth = one.store("of before")
+        await asyncio.sleep(0.01)
+        assert bob.got == [first.head]
+        assert cyd.got == [second.head, third.head, fourth.head]
+        assert other.reads == 0  # nothing was looked for in storage
+        assert wire.dropped == 0

@@ -111,7 +111,7 @@ class Rooms:
                 self._removed(*key[1:])
             elif key[0] == "gone":
                 for dialog_id in self.joined.rooms_of(key[1]):
-                    self._removed(dialog_id, key[1], key[1])
+                    self._removed(dialog_id, key[1], None)
             elif key[0] == "dialog" and self.joined.is_open(key[1]):
                 self._check_later((key[1],))
 
