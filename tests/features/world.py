@@ -17,6 +17,11 @@ from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import App, AppSettings, User
 from voxcube.server.features.apps.service import AppService
 from voxcube.server.features.dialogs import rest as dialogs_rest
+from voxcube.server.features.dialogs import rest_changes
+from voxcube.server.features.dialogs.changes import DialogChanges
+from voxcube.server.features.dialogs.ending import DialogEndings
+from voxcube.server.features.dialogs.erasing import Eraser
+from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.features.history import rest as history_rest
 from voxcube.server.features.history.service import HistoryService
@@ -35,6 +40,7 @@ from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import Send, apply_batch
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.receipts import Mark
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
@@ -90,6 +96,10 @@ class World:
             clock=self.clock,
             ids=self.ids,
         )
+        self.changes = DialogChanges(dialogs=self.dialogs, cache=self.cache, transactions=writer, clock=self.clock)
+        self.endings = DialogEndings(cache=self.cache, transactions=writer, clock=self.clock)
+        self.people = DialogPeople(dialogs=self.dialog_store, occupants=OccupantStore(database), users=self.users)
+        self.eraser = Eraser(transactions=writer, clock=self.clock)
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
         )
@@ -97,6 +107,7 @@ class World:
             *sessions_rest.routes(self.sessions),
             *users_rest.routes(self.users, self.removal, self.doorkeeper),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
+            *rest_changes.routes(self.changes, self.endings, self.people, "chat.example.org"),
             *history_rest.routes(self.history),
         ]
         self.contract = Contract(self.routes)

@@ -47,6 +47,19 @@ CASES = [
     Case(DIALOGS, "?last_message_date_sent[gt]=0&sort_desc=updated_at", 200, found=1),
     Case(DIALOGS, "?_id[ne]=000000000000000000000000", 200, found=1),
     Case("GET /chat/Dialog/{id}", "/{dialog}", 404),
+    Case("PUT /chat/Dialog/{id}", "/{dialog}", 404, {"name": "Mine"}),
+    Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"occupants_ids": ["{friend}", "{twin}"]}}),
+    Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"pinned_messages_ids": ["{message}"]}}),
+    Case("PUT /chat/Dialog/{id}/admins", "", 404, {"push_all": {"admins_ids": ["{twin}"]}}),
+    Case("GET /chat/Dialog/{id}/occupants", "", 404),
+    Case("GET /chat/Dialog/{id}/notifications", "", 404),
+    Case("PUT /chat/Dialog/{id}/notifications", "", 404, {"enabled": 0}),
+    Case("POST /chat/Dialog/{id}/subscribe", "", 404),
+    Case("DELETE /chat/Dialog/{id}/subscribe", "", 404),
+    Case("DELETE /chat/Dialog/{id}", "/{dialog}", 404),
+    Case("DELETE /chat/Dialog/{id}", "/{dialog}", 404, {"force": 1}),
+    Case("DELETE /chat/Dialog/clearHistory/{id}", "/{dialog}", 404),
+    Case("DELETE /chat/Dialog/clearHistory/{id}", "/{dialog}", 404, {"force": 1}),
     Case(MESSAGES, "?chat_dialog_id={dialog}", 404),
     Case(MESSAGES, "?chat_dialog_id={dialog}&preview=1", 404),
     Case(MESSAGES, "?chat_dialog_id={dialog}&count=1", 404),
@@ -101,7 +114,7 @@ async def test_nobody_sees_or_changes_another_application(world: World) -> None:
     first = {dialog["_id"] for dialog in (await client.get("/chat/Dialog")).json()["items"]}
     for case in sorted(CASES, key=lambda case: case.route.startswith("POST")):  # lists before there is more to list
         method, path = case.route.removesuffix("/{id}").split()
-        path += case.query.format(own=own.dialog, **names)
+        path = path.replace("{id}", other.dialog) + case.query.format(own=own.dialog, **names)
         answer = await client.request(method, path, json=filled(case.body, names))
         assert answer.status_code == case.status, (case, answer.text)
         theirs = {value for name, value in names.items() if name not in case.echoed}

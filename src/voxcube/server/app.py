@@ -29,6 +29,11 @@ from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.carbons import xmpp as carbons
 from voxcube.server.features.dialogs import rest as dialogs_rest
+from voxcube.server.features.dialogs import rest_changes
+from voxcube.server.features.dialogs.changes import DialogChanges
+from voxcube.server.features.dialogs.ending import DialogEndings
+from voxcube.server.features.dialogs.erasing import Eraser
+from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.features.disco import xmpp as disco
 from voxcube.server.features.history import rest as history_rest
@@ -67,6 +72,7 @@ from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import apply_batch
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
@@ -79,6 +85,7 @@ GENERATION_SECONDS = 1.0
 PRESENCE_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 CLEAN_SECONDS = 30.0
+ERASE_SECONDS = 5.0
 BURST_SECONDS = 10  # worth of requests and stanzas that may come at once
 BY_ADDRESS = 10  # times as much as of a user, for an office shares one address
 BATCH_SECONDS = 5.0  # how long a stop waits for what is being committed
@@ -297,6 +304,7 @@ class App:
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
         jobs.one_node("ended sessions", CLEAN_SECONDS, sessions.forget_ended)
         jobs.one_node("ended guests", CLEAN_SECONDS, removal.remove_ended_guests)
+        jobs.one_node("erased dialogs", ERASE_SECONDS, Eraser(transactions=writer, clock=clock).run)
 
         # The end, in this order: no new work, what is under way, a word to everybody, what was kept in memory.
         async def finish() -> None:
@@ -320,6 +328,12 @@ class App:
             *sessions_rest.routes(sessions),
             *users_rest.routes(accounts, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
+            *rest_changes.routes(
+                DialogChanges(dialogs=dialog_service, cache=cache, transactions=writer, clock=clock),
+                DialogEndings(cache=cache, transactions=writer, clock=clock),
+                DialogPeople(dialogs=dialogs, occupants=OccupantStore(database), users=accounts),
+                config.domain,
+            ),
             *history_rest.routes(history),
         ]
         http = create_app(
