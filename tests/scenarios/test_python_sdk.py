@@ -1,17 +1,12 @@
 """Stories of people with our own SDK against a server process: what the JavaScript SDK's stories tell, and accounts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.postgres import PostgresServer
-from tests.support.server_process import ServerProcess
+from tests.scenarios.support_people import PASSWORD, Meeting, me, next_of
 from voxcube.client import (
     CLEAR,
     ApiError,
@@ -21,7 +16,6 @@ from voxcube.client import (
     ConnectionState,
     DeliveryStatus,
     DialogType,
-    EventStream,
     Forbidden,
     MessageState,
     NotFound,
@@ -33,80 +27,9 @@ from voxcube.client import (
     ValidationFailed,
 )
 
-PASSWORD = "correct horse"
 HELLO = "Lunch? 🍕 <b>&amp;</b> ünïcode"
 DEEP = {"city": "Oslo 🌧", "meta": {"a": "1", "b": {"c": "x 👍"}}}
 NOBODY = 99_999_999
-
-
-class World:
-    """A server with an application, and a maker of clients and users for it."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self.server = server
-        self.app = server.create_app()
-        self.numbers = count(1)
-
-    def client(self, **more: Any) -> Client:
-        """A client without a session."""
-        given: dict[str, Any] = {
-            "app_id": self.app["app_id"],
-            "auth_key": self.app["auth_key"],
-            "api_url": self.server.api_url,
-            "chat_host": "localhost",
-            "chat_port": self.server.addresses["xmpps"][1],
-            "ca_file": self.server.certificate,
-        }
-        return Client(**(given | more))
-
-    def login(self) -> str:
-        """A login that nobody has."""
-        return f"somebody {next(self.numbers)}"
-
-
-class Meeting:
-    """Brings people in for one test."""
-
-    def __init__(self, world: World, stack: AsyncExitStack) -> None:
-        self.world = world
-        self._stack = stack
-
-    async def come(self, *, online: bool = True, **more: Any) -> Client:
-        """Somebody new, who signed up, has a session and is connected."""
-        cube = await self._stack.enter_async_context(self.world.client(**more))
-        login = self.world.login()
-        await cube.users.signup(login=login, password=PASSWORD, full_name=login.title())
-        session = await cube.auth.create_session(login=login, password=PASSWORD)
-        if online:
-            await cube.chat.connect(session.user_id, PASSWORD)
-        return cube
-
-
-def me(cube: Client) -> int:
-    assert cube.session is not None
-    return cube.session.user_id
-
-
-async def next_of(stream: EventStream[Any]) -> Any:
-    return await asyncio.wait_for(anext(stream), 10)
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    url = None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres_server")
-        url = postgres.create_database()
-    data: Path = tmp_path_factory.mktemp(f"python-{request.param}")
-    with ServerProcess(data, database=url, unlimited=True) as server:
-        yield World(server)
-        assert server.stop() == 0
-
-
-@pytest.fixture
-async def meeting(world: World) -> AsyncIterator[Meeting]:
-    async with AsyncExitStack() as stack:
-        yield Meeting(world, stack)
 
 
 # Sessions
