@@ -17,6 +17,7 @@ from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
 from voxcube.client.dialogs import Dialogs
 from voxcube.client.messages import Messages
+from voxcube.client.rooms import Rooms
 from voxcube.client.users import Users
 
 PAGE = Path(__file__).parents[2] / "docs/reference/sdk.md"
@@ -29,6 +30,7 @@ SPACES: dict[str, type[Any]] = {
     "cube.dialogs": Dialogs,
     "cube.messages": Messages,
     "cube.chat": Chat,
+    "cube.chat.rooms": Rooms,
 }
 LISTS = {"Args": "Arguments", "Raises": "Raises"}
 

@@ -38,6 +38,8 @@ def test_what_is_exported_is_documented() -> None:
 async def test_every_namespace_is_in_the_reference() -> None:
     async with FakeRest().client() as cube:
         parts = {f"cube.{name}": type(part) for name, part in vars(cube).items() if not name.startswith("_")}
+        inner = {f"cube.chat.{name}": type(part) for name, part in vars(cube.chat).items() if not name.startswith("_")}
+        parts |= inner
     assert parts == SPACES
 
 

@@ -18,6 +18,7 @@ from voxcube.client.listeners import Listeners
 from voxcube.client.models import Attachment, Dialog, Message
 from voxcube.client.outbox import Outbox
 from voxcube.client.own_typing import OwnTyping
+from voxcube.client.rooms import Rooms
 from voxcube.client.sends import Sends
 from voxcube.client.streams import Feed
 from voxcube.client.timers import Timers
@@ -57,6 +58,7 @@ class Chat(MessageChanges, OwnTyping, Listeners):
             on_end=self._ended,
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
+        self.rooms = Rooms(self._life, app_id, endpoint.domain, timeout=timeout)
         super().__init__(
             {
                 Event.MESSAGE: self._inbox.messages,
@@ -147,6 +149,7 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         """
         await self._life.destroy()
         self._end_listening()
+        self.rooms._end_listening()
         self._inbox.forget()
 
     async def ping(self, timeout: float = 5.0) -> float:
@@ -298,8 +301,11 @@ class Chat(MessageChanges, OwnTyping, Listeners):
     def _receive(self, stanza: Element) -> None:
         if stanza.name == "message" and self._life.user_id is not None:
             self._inbox.receive(stanza, self._life.user_id, user_jid(self._life.user_id, self._app_id, self._domain))
+        elif stanza.name == "presence":
+            self.rooms._receive(stanza)
 
     def _ended(self) -> None:
         self._sends.lose_all()
+        self.rooms._ended()
         self._idle_typing.clear()
         self._inbox.others_typing.finish()

@@ -75,6 +75,30 @@ class ReactionEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinEvent:
+    """``user_id`` is in the room of a dialog."""
+
+    dialog_id: str
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveEvent:
+    """``user_id`` is not in the room of a dialog any more."""
+
+    dialog_id: str
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class KickEvent:
+    """This user was removed from a dialog, or the dialog was deleted; by whom, where that is known."""
+
+    dialog_id: str
+    actor_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionStateChange:
     """The chat connection went from one state to another; ``error`` says why when something failed."""
 

@@ -254,10 +254,21 @@ def read_message(stanza: Element, me: int, *, is_carbon: bool = False) -> Messag
     )
 
 
+def actor(x: Element | None) -> int | None:
+    """Who removed somebody from a room (XEP-0045 §9.4)."""
+    item = x.find("item") if x is not None else None
+    found = item.find("actor") if item is not None else None
+    return (_user(found.get("jid")) if found is not None else 0) or None
+
+
 def _sender(stanza: Element) -> tuple[int, str | None]:
-    """The user a stanza is from, 0 when unknown, and the dialog when it came through a room."""
+    return occupant(stanza.get("from") or "")
+
+
+def occupant(address: str) -> tuple[int, str | None]:
+    """The user of an address, 0 when unknown, and the dialog when it is one in a room."""
     try:
-        jid = Jid.parse(stanza.get("from") or "")
+        jid = Jid.parse(address)
     except ValueError:
         return 0, None
     room = parse_room_local(jid.local)

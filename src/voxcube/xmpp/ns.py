@@ -25,3 +25,4 @@ MESSAGE_DELETE = "urn:xmpp:message-delete:0"  # realtime §9.4
 DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # XEP-0030
 MUC = "http://jabber.org/protocol/muc"  # XEP-0045
+MUC_USER = "http://jabber.org/protocol/muc#user"

@@ -69,5 +69,5 @@ def _presence(
     shim = "<xmlns>" + "".join(f"<code>{code}</code>" for code in codes) + "</xmlns>" if js and codes else ""
     return (
         f'<presence xmlns="jabber:client" from="{occupant}" to="'.encode(),
-        f'"{attrs}><x xmlns="{ns.MUC}#user">{item}{status}{shim}</x>{beside}</presence>'.encode(),
+        f'"{attrs}><x xmlns="{ns.MUC_USER}">{item}{status}{shim}</x>{beside}</presence>'.encode(),
     )
