@@ -84,6 +84,26 @@ class World:
         return rows + private
 
 
+class Hiding:
+    """`delivery.router.Hiding`: who is kept from whose words; what is not known must be read first."""
+
+    def __init__(self) -> None:
+        self.hidden: dict[int, frozenset[int]] = {}
+        self.known: set[int] | None = None  # None: everything
+        self.loads = 0
+
+    def hidden_from(self, app_id: int, sender_id: int, origin: bytes) -> frozenset[int] | None:
+        if self.known is not None and sender_id not in self.known:
+            return None
+        return self.hidden.get(sender_id, frozenset())
+
+    async def load(self, app_id: int, user_id: int) -> None:
+        await asyncio.sleep(0)
+        self.loads += 1
+        if self.known is not None:
+            self.known.add(user_id)
+
+
 class Node:
     """A router with its sessions."""
 
@@ -93,6 +113,7 @@ class Node:
         self.cleared = 0
         self.sessions = Sessions()
         self.reads = 0
+        self.hiding = Hiding()
         self.router = Router(
             self.sessions,
             bus,
@@ -104,6 +125,7 @@ class Node:
             now_ms=lambda: 0,
             forgotten=self._forget,
             forget_all=self._clear,
+            hiding=self.hiding,
         )
 
     async def come(self, *people: Fake) -> None:

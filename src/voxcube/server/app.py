@@ -46,6 +46,9 @@ from voxcube.server.features.messages.service import MessageService
 from voxcube.server.features.ping import xmpp as ping
 from voxcube.server.features.presence import xmpp as presence
 from voxcube.server.features.presence.service import RENEW_SECONDS, Online, OnlineTable
+from voxcube.server.features.privacy import xmpp as privacy
+from voxcube.server.features.privacy.screens import Screens
+from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.features.receipts import xmpp as receipts
 from voxcube.server.features.rooms import xmpp as rooms
 from voxcube.server.features.rooms.service import RoomService
@@ -73,6 +76,7 @@ from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import apply_batch
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.occupants import OccupantStore
+from voxcube.server.storage.privacy import PrivacyStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
@@ -184,19 +188,30 @@ class App:
         late = LateDelivery(database, writer, connected, handed, clock, config.domain, config.node_name)
         stack.push_async_callback(late.close)
 
+        # Privacy.
+        lists = PrivacyStore(database)
+        screens = Screens(cache, lists, connected)
+        stack.push_async_callback(screens.close)
+        privacy_service = PrivacyService(
+            facts=cache, store=lists, transactions=writer, domain=config.domain, active=screens.active
+        )
+
         # What is forgotten here is forgotten on all nodes, and may have let somebody in.
         def heard(keys: tuple[Any, ...]) -> None:
             cache.drop(keys)
+            screens.changed(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
         def said(keys: tuple[Any, ...]) -> None:
             router.tell_forgotten(keys)
+            screens.changed(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
         def in_doubt() -> None:
             cache.clear()
+            screens.doubt()
             joined.doubt()
             logins.doubt()
 
@@ -211,6 +226,7 @@ class App:
             now_ms=clock.now_ms,
             forgotten=heard,
             forget_all=in_doubt,
+            hiding=privacy_service,
         )
         stack.push_async_callback(router.close)
         room_service = RoomService(cache, Online(connected, database, clock, config.node_name))
@@ -235,16 +251,17 @@ class App:
             facts=cache,
             store=queue,
             encoder=MessageEncoder(router, config.domain, redeliver=late.redeliver, keep=late.keep),
+            privacy=privacy_service,
             private_between=private_between,
             clock=clock,
             counts=counts,
         )
-        typing_relay = typing.Typing(TypingService(cache), router, config.domain)
-        markers = receipts.Receipts(queue.mark, router, config.domain)
+        typing_relay = typing.Typing(TypingService(cache, privacy_service), router, config.domain)
+        markers = receipts.Receipts(queue.mark, privacy_service, router, config.domain)
         stanzas = messages.MessageStanzas(
             config.domain, message_service, ids, typing=typing_relay.relay, marker=markers.marker
         )
-        presences = presence.Presence(router, late.catch_up)
+        presences = presence.Presence(router, late.catch_up, screens.came)
         features = [
             ping.feature(),
             carbons.feature(),
@@ -254,6 +271,7 @@ class App:
             messages.feature(stanzas),
             typing.feature(),
             receipts.feature(),
+            privacy.feature(privacy.PrivacyLists(privacy_service, screens)),
         ]
         features.append(disco.feature(features))
 
@@ -261,6 +279,7 @@ class App:
         def gone(session: Session) -> None:
             joined.gone(session)
             presences.gone(session)
+            screens.gone(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)

@@ -70,9 +70,9 @@ class Forbidden(DomainError):
 
 
 class Blocked(Forbidden):
-    """One of the two users has blocked the other (realtime §13.3 tells the sender no more than that)."""
+    """One of the two users has blocked the other; which of them, and that it is this, is not told (realtime §15)."""
 
-    default = "Blocked"
+    default = "Service not available."
 
 
 class NotFound(DomainError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -53,6 +53,16 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     members_version: int = 0
 
 
+class Hiding(Protocol):
+    """Whom the words of a user in a group must not reach (`features.privacy.service`)."""
+
+    def hidden_from(self, app_id: int, sender_id: int, origin: bytes) -> frozenset[int] | None:
+        """The users; None when that must be read. `origin` is the sending session's address, if it is known."""
+
+    async def load(self, app_id: int, user_id: int) -> None:
+        """Reads what `hidden_from` needs."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_parcel = msgspec.msgpack.Decoder(Parcel).decode
 _decode_digest = msgspec.msgpack.Decoder(tuple[str, int, int]).decode
@@ -76,6 +86,7 @@ class Router:
         now_ms: Callable[[], int],
         forgotten: Callable[[tuple[Any, ...]], None],
         forget_all: Callable[[], None],
+        hiding: Hiding,
     ) -> None:
         """`name` is this run of this node's own. `members(dialog)` gives the facts of a dialog or something without
         `members`, `load_members` reads them."""
@@ -87,6 +98,7 @@ class Router:
         self._load_members = load_members
         self._forgotten = forgotten
         self._forget_all = forget_all
+        self._hiding = hiding
         self._gate: Gate[Parcel] = Gate(self._deliver, recover)
         self._tally = Tally(self.interrupted)
         self._told = 0
@@ -296,8 +308,9 @@ class Router:
         if facts is None:
             return
         members = getattr(facts, "members", None)
-        if members is None or facts.members_version < parcel.members_version:
-            if members is not None:  # the word of somebody added or removed is still on its way
+        hidden = self._hiding.hidden_from(parcel.app_id, parcel.user_id, parcel.origin)
+        if members is None or hidden is None or facts.members_version < parcel.members_version:
+            if members is not None and hidden is not None:  # the word of somebody added or removed is still on its way
                 self._forgotten((("dialog", dialog_id),))
             self._held[dialog_id] = [parcel]
             task = asyncio.create_task(self._load_and_release(parcel.app_id, dialog_id))
@@ -308,9 +321,11 @@ class Router:
         left_out = parcel.user_id if parcel.kind == GROUP_OTHERS else 0
         if facts.type == BROADCAST:
             for session in self.sessions.of_app(parcel.app_id):
-                if session.user_id != left_out:
+                if session.user_id != left_out and session.user_id not in hidden:
                     session.deliver(head, tail, "", 0)
             return
+        if hidden:
+            members -= hidden
         by_user = self.sessions.by_user
         for user_id in members if len(members) <= len(by_user) else members & by_user.keys():
             if user_id != left_out and (found := by_user.get(user_id)) is not None:
@@ -321,9 +336,11 @@ class Router:
         while True:
             try:
                 facts = await self._load_members(app_id, dialog_id)
+                for sender_id in {parcel.user_id for parcel in self._held[dialog_id]}:
+                    await self._hiding.load(app_id, sender_id)
                 break
             except Exception as error:  # the database is away
-                log.warning("members of a dialog could not be read: %s", type(error).__name__)
+                log.warning("whom a group message is for could not be read: %s", type(error).__name__)
                 # What is not stored is stale by then; of what is stored, too much is left to the history.
                 held = self._held[dialog_id]
                 held[:] = [parcel for parcel in held if parcel.seq][:HELD]

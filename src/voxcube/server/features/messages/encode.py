@@ -98,7 +98,7 @@ class MessageEncoder:
         app_id, sender_id, dialog_id, seq = draft.app_id, draft.sender_id, draft.dialog_id, draft.seq
         send = self._router.send
         if not draft.to_user:
-            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, b"", draft.members_version))
+            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, draft.members_version))
             return
         if draft.to_user == sender_id:
             send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin))

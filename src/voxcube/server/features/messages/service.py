@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.counts import Counts
-from voxcube.server.core.errors import Forbidden, NotFound
+from voxcube.server.core.errors import Blocked, Forbidden, NotFound
 from voxcube.server.core.models import DialogType
 
 KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
@@ -108,6 +108,15 @@ class FactSource(Protocol):
     def forget(self, *keys: tuple[Any, ...]) -> None: ...
 
 
+class Privacy(Protocol):
+    """Who may reach whom (`features.privacy.service`); `peek` methods give None when that must be read first."""
+
+    def peek(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes) -> bool | None: ...
+    def peek_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes) -> bool | None: ...
+    async def allows(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes) -> bool: ...
+    async def allows_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes) -> bool: ...
+
+
 class MessageService:
     """Sends messages."""
 
@@ -117,6 +126,7 @@ class MessageService:
         facts: FactSource,
         store: Store,
         encoder: Encoder,
+        privacy: Privacy,
         private_between: Callable[[int, int, int], Awaitable[str]],
         clock: Clock,
         counts: Counts | None = None,
@@ -125,6 +135,7 @@ class MessageService:
         self._facts = facts
         self._store = store
         self._encoder = encoder
+        self._privacy = privacy
         self._private_between = private_between
         self._clock = clock
         self._counts = counts or Counts()
@@ -132,16 +143,21 @@ class MessageService:
 
     def send(self, draft: Draft) -> Awaitable[None] | None:
         """Sends a message; an awaitable comes back when a fact must be read first or too much is being kept, and must
-        be finished before the same sender's next message. Raises NotFound, Forbidden (nothing was stored then); later
-        errors come by `done`.
+        be finished before the same sender's next message. Raises NotFound, Forbidden, Blocked (nothing was stored
+        then); later errors come by `done`.
         """
         if not draft.save and len(self._keeping) >= KEEPING:
             return self._send_later(draft)
+        app_id, sender_id, origin = draft.app_id, draft.sender_id, draft.origin
         if draft.to_user:
+            allowed = self._privacy.peek(app_id, sender_id, draft.to_user, origin=origin)
             facts = self._known_private(draft)
         else:
+            allowed = self._privacy.peek_room(app_id, sender_id, draft.dialog_id, origin=origin)
             facts = self._facts.peek_dialog(draft.dialog_id)
-        if facts is None or hasattr(facts, "members"):
+        if allowed is False:
+            raise Blocked
+        if allowed and (facts is None or hasattr(facts, "members")):
             self._go(draft, facts)
             return None
         return self._send_later(draft)
@@ -150,10 +166,15 @@ class MessageService:
         while not draft.save and len(self._keeping) >= KEEPING:
             await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
         facts: Facts | None
+        app_id, sender_id, origin = draft.app_id, draft.sender_id, draft.origin
         if draft.to_user:
+            if not await self._privacy.allows(app_id, sender_id, draft.to_user, origin=origin):
+                raise Blocked
             facts = await self._private(draft)
         else:
-            facts = await self._facts.dialog(draft.app_id, draft.dialog_id)
+            if not await self._privacy.allows_room(app_id, sender_id, draft.dialog_id, origin=origin):
+                raise Blocked
+            facts = await self._facts.dialog(app_id, draft.dialog_id)
         self._go(draft, facts)
 
     def _known_private(self, draft: Draft) -> Any:

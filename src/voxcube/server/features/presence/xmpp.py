@@ -23,10 +23,17 @@ def _priority(stanza: Element) -> int:
 class Presence:
     """Availability of sessions."""
 
-    def __init__(self, router: Router, late: Callable[[Session], Awaitable[None]]) -> None:
-        """`late(session)` delivers what came for the user while no session was available (realtime §7.4)."""
+    def __init__(
+        self,
+        router: Router,
+        late: Callable[[Session], Awaitable[None]],
+        screen: Callable[[Session], Awaitable[None]],
+    ) -> None:
+        """`late(session)` delivers what came for the user while no session was available (realtime §7.4);
+        `screen(session)` lets the user's privacy list apply to a session that becomes available."""
         self._router = router
         self._late = late
+        self._screen = screen
 
     async def available(self, session: Session, stanza: Element) -> None:
         """Makes the session a target of delivery; the first time it gets what came before."""
@@ -35,6 +42,7 @@ class Presence:
         target = _priority(stanza) >= 0
         if target and not session.available:
             await self._router.user_came(session.app_id, session.user_id)
+            await self._screen(session)
             if session.ended:
                 if not self._router.sessions.of(session.user_id):
                     self._router.user_went(session.user_id)  # it was not yet known when the session ended

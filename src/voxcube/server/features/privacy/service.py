@@ -107,6 +107,28 @@ class PrivacyService:
         if not await self.allows(app_id, sender_id, user_id, origin=origin):
             raise Blocked
 
+    def peek_telling(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes = b"") -> bool | None:
+        """Whether a user's own list lets typing and markers go to another; None when it must be read first (`load`).
+
+        The other's list is not asked: it screens what it does not want, and nobody is told (realtime §15).
+        """
+        mine = self._active(origin) or self._facts.peek_privacy(app_id, sender_id)
+        if mine is None:
+            return True
+        return mine.allows(Address(f"{user_id}-{app_id}", self._domain), OUT) if _known(mine) else None
+
+    def peek_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes = b"") -> bool | None:
+        """Whether a user may say anything in a group; None when that must be read first (`allows_room`)."""
+        mine = self._active(origin) or self._facts.peek_privacy(app_id, sender_id)
+        if mine is None:
+            return True
+        return mine.allows(Address(f"{app_id}_{dialog_id}", self._rooms), OUT) if _known(mine) else None
+
+    async def allows_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes = b"") -> bool:
+        """Whether a user may say anything in a group."""
+        mine = self._active(origin) or await self._facts.privacy(app_id, sender_id)
+        return mine is None or mine.allows(Address(f"{app_id}_{dialog_id}", self._rooms), OUT)
+
     def hidden_from(self, app_id: int, sender_id: int, origin: bytes) -> frozenset[int] | None:
         """The users to whom nothing goes that a user says in a group; None when that must be read (`load`)."""
         mine = self._active(origin) or self._facts.peek_privacy(app_id, sender_id)

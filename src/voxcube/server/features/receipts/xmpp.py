@@ -12,6 +12,7 @@ from voxcube.server.core.models import DELIVERED, READ
 from voxcube.server.delivery.router import CHAT, COPY, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.features.typing.service import Privacy
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.sm import Ticket
@@ -24,8 +25,9 @@ MarkQueue = Callable[[int, int, int, str, Callable[[int, Exception | None], None
 class Receipts:
     """Takes markers from clients."""
 
-    def __init__(self, put: MarkQueue, router: Router, domain: str) -> None:
+    def __init__(self, put: MarkQueue, privacy: Privacy, router: Router, domain: str) -> None:
         self._put = put
+        self._privacy = privacy
         self._router = router
         self._domain = domain
 
@@ -33,6 +35,22 @@ class Receipts:
         self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
     ) -> Any:
         """A marker to a user (`to_user`), or to a room (0): then it goes to the message's sender all the same."""
+        if self._may_tell(session, to_user) is None:
+            return self._mark_later(session, stanza, marker, to_user, ticket)
+        return self._mark(session, stanza, marker, to_user, ticket)
+
+    async def _mark_later(
+        self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
+    ) -> Any:
+        await self._privacy.load(session.app_id, session.user_id)
+        return self._mark(session, stanza, marker, to_user, ticket)
+
+    def _may_tell(self, session: Session, to_user: int) -> bool | None:
+        return self._privacy.peek_telling(session.app_id, session.user_id, to_user, origin=session.address)
+
+    def _mark(
+        self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
+    ) -> Any:
         if not is_object_id(marker.message_id):
             if to_user:  # of a message that was never stored
                 self._relay(session, stanza, to_user)
@@ -52,7 +70,7 @@ class Receipts:
 
     def _relay(self, session: Session, stanza: Element, to_user: int) -> None:
         """From the user's full JID as chat, never from the room: Flutter parses `from` as a user (quirks A17)."""
-        if to_user == session.user_id:
+        if to_user == session.user_id or not self._may_tell(session, to_user):
             return
         app_id, user_id = session.app_id, session.user_id
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'

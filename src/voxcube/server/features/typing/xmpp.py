@@ -25,14 +25,15 @@ class Typing:
         """Typing waits for nothing that is being stored; who may not say it is passed over in silence."""
         app_id, user_id = session.app_id, session.user_id
         if to_user:
-            allowed = self._service.may_tell_user(app_id, user_id, to_user)
+            allowed = self._service.may_tell_user(app_id, user_id, to_user, session.address)
             head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
             parcel = Parcel(CHAT, app_id, to_user, "", 0, head, relayed_tail(stanza, "chat"))
         else:
             allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
             occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
             head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
-            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, relayed_tail(stanza, "groupchat"))
+            tail = relayed_tail(stanza, "groupchat")
+            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, tail, session.address)
         if isinstance(allowed, bool):
             if allowed:
                 self._router.send(parcel)
