@@ -108,7 +108,10 @@ async def test_a_session_that_ends_while_its_presence_is_handled_leaves_nothing_
     async def late(session: Any) -> None:
         raise AssertionError("nothing is delivered to who has gone")
 
-    handler = Presence(cast(Any, router), late, late)
+    async def screen(session: Any) -> None:
+        """Nobody has a privacy list."""
+
+    handler = Presence(cast(Any, router), late, screen)
     session: Any = SimpleNamespace(app_id=3, user_id=77, presence=None, available=False, ended=False, held=None)
     work = asyncio.ensure_future(handler.available(session, Element("presence")))
     await asyncio.sleep(0)
