@@ -12,11 +12,12 @@ PASSWORD = "correct horse"
 
 
 class World:
-    """A server with an application, and a maker of clients and users for it."""
+    """A server with an application, whose dialogs may have a location and seats, and a maker of clients and users."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.app = server.create_app()
+        server.command("app", "set", str(self.app["app_id"]), "dialog_custom_fields=location,seats")
         self.numbers = count(1)
 
     def client(self, **more: Any) -> Client:
