@@ -527,7 +527,7 @@ async def test_requests_that_are_refused(node: Node) -> None:
         ('type="get"', '<ping xmlns="urn:xmpp:pong"/>', unavailable),
         (f'type="get" to="{ours}"', ping, unavailable),
         ('type="get" to="example.org"', ping, unavailable),
-        ('type="get" to="muc.localhost"', ping, unavailable),
+        ('type="get" to="muc.localhost"', ping, ("item-not-found", 404, "cancel")),
         ('type="get"', ping + ping, bad),
         ('type="get"', "", bad),
         ('type="get"', "text", bad),

@@ -273,7 +273,7 @@ class App:
             receipts.feature(),
             privacy.feature(privacy.PrivacyLists(privacy_service, screens)),
         ]
-        features.append(disco.feature(features))
+        features.append(disco.feature(features, config.domain))
 
         # The XMPP door.
         def gone(session: Session) -> None:
