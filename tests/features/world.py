@@ -15,7 +15,12 @@ from tests.rest.contract import CheckedTransport, Contract
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import App, AppSettings, User
+from voxcube.server.delivery.router import GROUP, Parcel
+from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.apps.service import AppService
+from voxcube.server.features.changes import rest as changes_rest
+from voxcube.server.features.changes.encode import ChangeNotices
+from voxcube.server.features.changes.service import ChangeService
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_changes
 from voxcube.server.features.dialogs.changes import DialogChanges
@@ -25,6 +30,12 @@ from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.features.history import rest as history_rest
 from voxcube.server.features.history.service import HistoryService
+from voxcube.server.features.messages import rest as messages_rest
+from voxcube.server.features.messages.create import Creation
+from voxcube.server.features.messages.encode import MessageEncoder
+from voxcube.server.features.messages.queue import MessageQueue
+from voxcube.server.features.messages.service import MessageService
+from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.users import rest as users_rest
@@ -41,12 +52,42 @@ from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import Send, apply_batch
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.occupants import OccupantStore
+from voxcube.server.storage.privacy import PrivacyStore
 from voxcube.server.storage.receipts import Mark
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
 
 PASSWORD = "correct horse"
+
+
+class Parcels(list[Parcel]):
+    """A router (`delivery.router.Router`) that nobody is behind: what it was given is kept, told as (to, stanza)."""
+
+    alone = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sessions = Sessions()
+
+    def remind(self, dialog_id: str, user_id: int, seq: int) -> None:
+        pass
+
+    def send(self, parcel: Parcel) -> None:
+        self.append(parcel)
+
+    def has_others(self, user_id: int, origin: bytes) -> bool:
+        return False
+
+    def take(self) -> list[tuple[int | str, str]]:
+        """Whom what went to (a user, or a dialog for its members), and what; then it is forgotten."""
+        taken = [
+            (parcel.user_id if parcel.kind < GROUP else parcel.dialog_id, (parcel.head + parcel.tail).decode())
+            for parcel in self
+            if parcel.head
+        ]
+        self.clear()
+        return taken
 
 
 class World:
@@ -103,17 +144,50 @@ class World:
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
         )
+        self.parcels = Parcels()
+        router: Any = self.parcels
+        privacy = PrivacyService(
+            facts=self.cache, store=PrivacyStore(database), transactions=writer, domain="chat.example.org"
+        )
+        self.messages = MessageService(
+            facts=self.cache,
+            privacy=privacy,
+            store=MessageQueue(writer),
+            encoder=MessageEncoder(
+                router,
+                "chat.example.org",
+                redeliver=lambda app_id, user_id, dialog_id, seq: None,
+                keep=lambda app_id, user_id, message_id, stanza: None,
+            ),
+            private_between=self._private_between,
+            clock=self.clock,
+        )
+        self.creation = Creation(self.messages, self.cache, self.history, self.ids)
+        self.message_changes = ChangeService(
+            facts=self.cache,
+            privacy=privacy,
+            writer=writer,
+            notices=ChangeNotices(router, "chat.example.org", self.ids),
+            clock=self.clock,
+        )
         self.routes = [
             *sessions_rest.routes(self.sessions),
             *users_rest.routes(self.users, self.removal, self.doorkeeper),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *rest_changes.routes(self.changes, self.endings, self.people, "chat.example.org"),
             *history_rest.routes(self.history),
+            *changes_rest.routes(self.message_changes),
+            *messages_rest.routes(self.creation),
         ]
         self.contract = Contract(self.routes)
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
         self.app: App
         self.other: App
+
+    async def _private_between(self, app_id: int, a: int, b: int) -> str:
+        dialog = await self.dialogs.private_between(app_id, a, b, create=True)
+        assert dialog is not None
+        return dialog.id
 
     async def user(self, login: str, app: App | None = None, **fields: Any) -> User:
         return await self.users.create(app or self.app, {"login": login, **fields}, PASSWORD)

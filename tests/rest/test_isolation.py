@@ -67,6 +67,15 @@ CASES = [
     Case(MESSAGES, "?chat_dialog_id={own}&sender_id={friend}", 200, found=0),
     Case(MESSAGES, "?chat_dialog_id={own}", 200, found=1),
     Case("GET /chat/Message/unread", "", 200),
+    Case("POST /chat/Message", "", 404, {"chat_dialog_id": "{dialog}", "message": "x"}),
+    Case("POST /chat/Message", "", 404, {"recipient_id": "{friend}", "message": "x"}),
+    Case("POST /chat/Message", "", 404, {"recipient_id": "{twin}", "message": "x", "send_to_chat": 1}),
+    Case("POST /chat/Message", "", 201, {"chat_dialog_id": "{own}", "message": "x", "_id": "{message}"}, ("message",)),
+    Case("PUT /chat/Message", "", 404, {"chat_dialog_id": "{dialog}", "read": 1}),
+    Case("PUT /chat/Message/{ids}", "/{message}", 404, {"chat_dialog_id": "{dialog}", "read": 1}),
+    Case("PUT /chat/Message/{ids}", "/{message}", 404, {"chat_dialog_id": "{own}", "message": "x"}),
+    Case("DELETE /chat/Message/{ids}", "/{message}?force=1", 200, echoed=("message",)),
+    Case("DELETE /chat/Message/{ids}", "/{message}", 200, echoed=("message",)),
     Case("GET /chat/Message/unread", "?chat_dialog_ids={dialog}", 200, echoed=("dialog",)),
 ]
 
@@ -113,16 +122,16 @@ async def test_nobody_sees_or_changes_another_application(world: World) -> None:
     client, before = await world.login(own.ann), await seen(world, other)
     first = {dialog["_id"] for dialog in (await client.get("/chat/Dialog")).json()["items"]}
     for case in sorted(CASES, key=lambda case: case.route.startswith("POST")):  # lists before there is more to list
-        method, path = case.route.removesuffix("/{id}").split()
+        method, path = case.route.removesuffix("/{id}").removesuffix("/{ids}").split()
         path = path.replace("{id}", other.dialog) + case.query.format(own=own.dialog, **names)
-        answer = await client.request(method, path, json=filled(case.body, names))
+        answer = await client.request(method, path, json=filled(case.body, {**names, "own": own.dialog}))
         assert answer.status_code == case.status, (case, answer.text)
         theirs = {value for name, value in names.items() if name not in case.echoed}
         assert theirs.isdisjoint(scalars(answer.json())), case
         assert "secret" not in answer.text, case
         if case.found is not None:
             assert len(answer.json()["items"]) == case.found, case
-        if case.echoed:
+        if case.echoed == ("dialog",):
             assert answer.json() == {"total": 0, other.dialog: 0}, case
         assert await seen(world, other) == before, case
     assert first == {own.dialog}

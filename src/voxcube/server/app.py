@@ -28,6 +28,10 @@ from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.carbons import xmpp as carbons
+from voxcube.server.features.changes import rest as changes_rest
+from voxcube.server.features.changes.encode import ChangeNotices
+from voxcube.server.features.changes.service import ChangeService
+from voxcube.server.features.changes.xmpp import ChangeStanzas
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_changes
 from voxcube.server.features.dialogs.changes import DialogChanges
@@ -38,7 +42,9 @@ from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.features.disco import xmpp as disco
 from voxcube.server.features.history import rest as history_rest
 from voxcube.server.features.history.service import HistoryService
+from voxcube.server.features.messages import rest as messages_rest
 from voxcube.server.features.messages import xmpp as messages
+from voxcube.server.features.messages.create import Creation
 from voxcube.server.features.messages.encode import MessageEncoder
 from voxcube.server.features.messages.late import LateDelivery
 from voxcube.server.features.messages.queue import MessageQueue
@@ -256,10 +262,18 @@ class App:
             clock=clock,
             counts=counts,
         )
+        creation = Creation(message_service, cache, history, ids)
         typing_relay = typing.Typing(TypingService(cache, privacy_service), router, config.domain)
+        notices = ChangeNotices(router, config.domain, ids)
+        changes = ChangeService(facts=cache, privacy=privacy_service, writer=writer, notices=notices, clock=clock)
         markers = receipts.Receipts(queue.mark, privacy_service, router, config.domain)
         stanzas = messages.MessageStanzas(
-            config.domain, message_service, ids, typing=typing_relay.relay, marker=markers.marker
+            config.domain,
+            message_service,
+            ids,
+            typing=typing_relay.relay,
+            marker=markers.marker,
+            change=ChangeStanzas(changes, router, config.domain).change,
         )
         presences = presence.Presence(router, late.catch_up, screens.came)
         features = [
@@ -354,6 +368,8 @@ class App:
                 config.domain,
             ),
             *history_rest.routes(history),
+            *changes_rest.routes(changes),
+            *messages_rest.routes(creation),
         ]
         http = create_app(
             routes,

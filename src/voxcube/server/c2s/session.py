@@ -701,5 +701,7 @@ def has_content(stanza: Element) -> bool:
     """Whether a message is one that JS counts: chat or groupchat, with body or attachment (realtime §5)."""
     if stanza.attrs.get("type") not in ("chat", "groupchat"):
         return False
+    if stanza.find("replace") is not None:  # an edit: JS does not wait for its acknowledgement
+        return False
     extra = stanza.find("extraParams")
     return stanza.find("body") is not None or (extra is not None and extra.find("attachment") is not None)

@@ -39,7 +39,8 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     `kind`: CHAT to a user's sessions; COPY to the sender's other sessions that asked for carbons (`head` and `tail` are
     the carbon's, `origin` is left out); OWN to a user's sessions but `origin`; GROUP to the members of a dialog;
     GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored; `members_version` says which members a
-    stored group message is for: facts with a lower one are out of date.
+    stored group message is for: facts with a lower one are out of date. Without a `head` it is delivered to nobody, and
+    only takes its place in the order.
     """
 
     kind: int
@@ -281,6 +282,8 @@ class Router:
 
     def _deliver(self, parcel: Parcel) -> None:
         kind = parcel.kind
+        if not parcel.head:
+            return
         if kind == CHAT:
             head, tail, dialog_id, seq = parcel.head, parcel.tail, parcel.dialog_id, parcel.seq
             for session in self.sessions.of(parcel.user_id):

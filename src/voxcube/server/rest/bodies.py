@@ -1,4 +1,4 @@
-"""Pieces of answers that several features share: the user object and dates (rest §1.7, §4.1)."""
+"""Pieces of answers that several features share: the user object, dates, the fate of several ids (rest §1.7, §4.1)."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from voxcube.server.storage import inbox, reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages, receipts
@@ -134,23 +135,27 @@ async def edit(
     now_ms: int,
     properties: Mapping[str, Any] | None = None,
     attachments: Sequence[Mapping[str, str]] | None = None,
-) -> bool:
+) -> bool | None:
     """Replaces the body, the attachments where there are any, and of the custom parameters those that are given.
 
-    False when the message is there no more. The dialog's `updated_at` moves with its last message (rest §6.1).
+    Whether it is the dialog's last message; None when it is there no more. The dialog's `updated_at` moves with its
+    last message (rest §6.1).
     """
     dialog_id, seq = found.dialog_id, found.seq
     dialog = await tx.row(_LOCK, dialog_id)
     row = None if dialog is None or seq <= dialog[2] else await tx.row(_TEXT, dialog_id, seq)
     if dialog is None or row is None:
-        return False
+        return None
     kept = json.loads(row[0]) if row[0] else {}
     merged = _to_json({**kept, **properties}) if properties else row[0]
     files = _to_json(list(attachments)) if attachments else row[1]
     await tx.execute(_EDIT, body, merged, files, now_ms // 1000, max(now_ms, row[2] + 1), dialog_id, seq)
-    if seq == dialog[0]:
+    await search.edited(tx, dialog_id, seq, body)
+    last: bool = seq == dialog[0]
+    if last:
         await tx.execute(_TOUCH, max(now_ms, dialog[3] + 1), dialog_id)
-    return True
+        await inbox.refresh(tx, dialog_id)
+    return last
 
 
 async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, keep_ids: bool = True) -> list[str]:
@@ -172,6 +177,8 @@ async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, ke
     await _unsettle(tx, dialog_id, people, rows)
     for removal in _REMOVE:
         await tx.execute(removal, dialog_id, gone)
+    await reactions.removed(tx, dialog_id, gone)
+    await search.removed(tx, dialog_id, gone)
     ids = sorted((row[3], row[2]) for row in rows)
     if keep_ids:
         await tx.many(_BURY_IDS, [(now_ms // 1000, *key) for key in ids])
@@ -187,6 +194,7 @@ async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, ke
     left = [pin for pin in pins if pin not in set(removed)]
     if len(left) < len(pins):
         await tx.execute(_SET_PINNED, _to_json(left) if left else None, now_ms, dialog_id)
+    await inbox.refresh(tx, dialog_id)
     return removed
 
 

@@ -13,6 +13,10 @@ from voxcube.server.storage.sql import Query
 
 _USER = queue.c.user_id == bindparam("user")
 _KNOWN = Query(select(queue.c.seq).where(_USER, queue.c.message_id == bindparam("message")), "user", "message")
+_FROM = Query(
+    select(queue.c.seq, queue.c.head).where(_USER, queue.c.message_id == bindparam("message")), "user", "message"
+)
+_DROP = Query(delete(queue).where(_USER, queue.c.seq == bindparam("number")), "user", "number")
 _LAST = Query(select(func.max(queue.c.seq)).where(_USER), "user")
 _NAMES = ("user_id", "seq", "message_id", "app_id", "head", "tail", "created_at")
 _ADD = Query(insert(queue).values({name: bindparam(name) for name in _NAMES}), *_NAMES)
@@ -50,6 +54,13 @@ async def add(
     over = await tx.value(_OVER, user_id, kept)
     if over is not None:
         await tx.execute(_FORGET, user_id, over)
+
+
+async def withdraw(tx: Tx, user_id: int, message_id: str, sender: str) -> None:
+    """Its sender has deleted a stanza that waits; `sender` is how the address begins that it came from."""
+    row = await tx.row(_FROM, user_id, message_id)
+    if row is not None and f' from="{sender}' in row[1]:
+        await tx.execute(_DROP, user_id, row[0])
 
 
 async def forget(tx: Tx, handed: Sequence[tuple[int, int]]) -> None:

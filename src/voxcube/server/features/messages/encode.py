@@ -13,7 +13,7 @@ from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.service import Draft
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import extra_params
-from voxcube.xmpp.xml import Element, to_xml
+from voxcube.xmpp.xml import Element, is_text, to_xml
 
 Encoded = tuple[bytes, bytes]  # before and after the receiver's address
 
@@ -81,7 +81,13 @@ class MessageEncoder:
         properties = json.loads(draft.properties) if draft.properties else {}
         attachments = json.loads(draft.attachments) if draft.attachments else []
         return stored_inner(
-            draft.body, properties, attachments, draft.extras, date_sent=draft.date_sent, dialog_id=draft.dialog_id
+            draft.body,
+            properties,
+            attachments,
+            draft.extras,
+            date_sent=draft.date_sent,
+            dialog_id=draft.dialog_id,
+            silent=draft.silent,
         )
 
     def _occupant(self, draft: Draft) -> str:
@@ -94,7 +100,8 @@ class MessageEncoder:
     # -- to whom ---------------------------------------------------------------------------------------------------
 
     def deliver(self, draft: Draft) -> None:
-        head, tail = draft.encoded
+        # What is quiet only takes its turn in the order of the dialog.
+        head, tail = (b"", b"") if draft.quiet else draft.encoded
         app_id, sender_id, dialog_id, seq = draft.app_id, draft.sender_id, draft.dialog_id, draft.seq
         send = self._router.send
         if not draft.to_user:
@@ -105,8 +112,9 @@ class MessageEncoder:
             return
         send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail))
         if self._router.has_others(sender_id, draft.origin):
-            recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
-            head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
+            if not draft.quiet:
+                recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
+                head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
             send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin))
 
     def echo(self, draft: Draft) -> None:
@@ -126,6 +134,11 @@ class MessageEncoder:
         if draft.to_user == draft.sender_id:
             return None
         return self._keep(draft.app_id, draft.to_user, draft.message_id, draft.encoded)
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a key of a message made by REST is a custom parameter (rest §7.1)."""
+    return name not in extra_params.CORE_KEYS and name not in extra_params.UNSTORED_KEYS
 
 
 def relayed_tail(stanza: Element, kind: str) -> bytes:
@@ -154,6 +167,7 @@ def stored_inner(
     *,
     date_sent: int,
     dialog_id: str,
+    silent: bool = False,
     parsed: bool = False,
 ) -> str:
     """The children of a message made from what is stored (`extras` is XML already).
@@ -166,9 +180,12 @@ def stored_inner(
         date_sent=date_sent,
         dialog_id=dialog_id,
         markable=markable,
+        silent=silent,
         properties=properties,
         attachments=attachments,
         parsed=parsed,
     )
+    if not parsed and not is_text(body):
+        raise ValueError("the message holds a character that XML forbids")
     text = f"<body>{escape(body)}</body>" if body else ""
     return f"{text}{to_xml(extra)}{extras or ''}"

@@ -20,6 +20,7 @@ from voxcube.server.features.messages.encode import Encoded, frame, stored_inner
 from voxcube.server.storage import offline, presence
 from voxcube.server.storage.database import Database, Tx, UniqueViolation
 from voxcube.server.storage.late import LateMessage, LateStore
+from voxcube.server.storage.messages import UNSEEN_SECONDS
 from voxcube.server.storage.offline import OfflineMessage
 from voxcube.server.storage.writer import Writer
 from voxcube.xmpp.frames import parse_frame
@@ -92,12 +93,14 @@ class LateDelivery:
         handed = max(await self._store.handed(dialog_id, user_id), self._handed.get(dialog_id, user_id))
         if handed < seq:
             for message in await self._store.range(dialog_id, seq, seq):
-                self._write(message, targets)
+                if not message.quiet:
+                    self._write(message, targets)
 
     async def _missed(self, session: Session) -> tuple[list[LateMessage | OfflineMessage], dict[str, int]]:
         """What the user was not handed, oldest first, and how far each dialog was read."""
         user_id = session.user_id
         since = self._clock.now_ms() - OFFLINE_DAYS * 86_400_000
+        unseen = self._clock.now_ms() - UNSEEN_SECONDS * 1000
         behind = [
             (dialog_id, max(handed, self._handed.get(dialog_id, user_id)), newest)
             for dialog_id, handed, newest in await self._store.behind(user_id)
@@ -119,6 +122,7 @@ class LateDelivery:
             message
             for message in await offline.waiting(self._database, session.app_id, user_id, since)
             if message.seq > self._handed.get("", user_id)
+            and (message.created_at >= unseen or b"<destroy " not in message.tail)
         ]
         if kept:
             upto[""] = kept[-1].seq
@@ -229,11 +233,11 @@ class LateDelivery:
         messages = await self._store.range(dialog_id, low, high)
         version = 0 if user_id else await self._store.members_version(dialog_id)
         for message in messages:
-            head, tail = self.encode(message, late=False)
+            head, tail = (b"", b"") if message.quiet else self.encode(message, late=False)
             kind, to = GROUP, message.sender_id
             if user_id:
                 kind, to = CHAT, user_id
-                if message.sender_id == user_id:
+                if message.sender_id == user_id and not message.quiet:
                     kind = COPY
                     bare = f"{user_id}-{message.app_id}@{self._domain}".encode()
                     recipient = f"{message.recipient_id}-{message.app_id}@{self._domain}".encode()

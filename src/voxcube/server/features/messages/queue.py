@@ -37,6 +37,8 @@ class MessageQueue:
                 date_sent=draft.date_sent,
                 created_at=draft.created_at,
                 show_again=show_again,
+                quiet=draft.quiet,
+                destroy_after=draft.destroy_after,
                 done=stored,
             ),
             draft.dialog_id,

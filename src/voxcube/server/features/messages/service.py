@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.counts import Counts
-from voxcube.server.core.errors import Blocked, Forbidden, NotFound
+from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.models import DialogType
 
 KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
@@ -60,6 +60,10 @@ class Draft:
     extras: str | None  # XML of the stanza's other children
     done: Callable[[Draft, Exception | None], None]
     content: bool = True  # body, attachment or custom parameter
+    quiet: bool = False  # stored, but delivered to nobody
+    silent: bool = False  # no push
+    destroy_after: int | None = None  # seconds that it may be seen for
+    largest: int = 0  # bytes that it may be encoded, where its door has not seen to that
     pending: dict[str, Draft] = field(default_factory=dict)  # the session's last unfinished message by dialog
     source: Any = None
     origin: bytes = b""
@@ -208,7 +212,12 @@ class MessageService:
             self._check_group(draft, facts)
         draft.created_at = self._clock.now_ms()
         draft.date_sent = draft.date_sent or draft.created_at // 1000
-        self._encoder.encode(draft)
+        try:
+            self._encoder.encode(draft)
+        except ValueError as error:  # XML cannot carry a name or a text that REST can
+            raise Invalid(str(error)) from None
+        if draft.largest and sum(map(len, draft.encoded)) > draft.largest:
+            raise Invalid(f"The message is too large (maximum is {draft.largest} bytes)")
         if not draft.save or facts is None:  # a message to oneself is relayed only
             self.relay(draft.pending, draft.dialog_id, lambda: self._relayed(draft))
             return

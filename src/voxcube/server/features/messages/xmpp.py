@@ -10,7 +10,7 @@ import msgspec
 
 from voxcube.server.c2s.feature import LATER, Feature
 from voxcube.server.c2s.session import Session
-from voxcube.server.core.errors import Invalid, NotFound
+from voxcube.server.core.errors import NotFound
 from voxcube.server.core.ids import Ids, is_object_id
 from voxcube.server.features.messages.encode import Source
 from voxcube.server.features.messages.service import Draft, MessageService
@@ -20,23 +20,28 @@ from voxcube.xmpp.payloads import chat_states, extra_params, markers
 from voxcube.xmpp.sm import Ticket
 from voxcube.xmpp.xml import Element, to_xml
 
-_EDITS = frozenset({"replace", "remove"})  # realtime §9.4; a message of its own these never are
+# Never a message of its own (realtime §9.4, §9.5).
+_CHANGES = frozenset({"replace", "remove", "reactions"})
 _COPIES = frozenset({"sent", "received"})
 _to_json = msgspec.json.Encoder().encode
 
-# Handles typing or a marker: (session, stanza, recipient user or 0, dialog or "").
+# Handles typing or a change: (session, stanza, recipient user or 0, dialog or "").
 Side = Callable[[Session, Element, int, str], Awaitable[Any] | None]
 
 
 class MessageStanzas:
     """Sorts messages into content, typing and markers."""
 
-    def __init__(self, domain: str, service: MessageService, ids: Ids, *, typing: Side, marker: Any) -> None:
-        """`marker(session, stanza, marker, to_user, ticket)` persists and relays a delivered or read marker."""
+    def __init__(
+        self, domain: str, service: MessageService, ids: Ids, *, typing: Side, marker: Any, change: Side
+    ) -> None:
+        """`marker(session, stanza, marker, to_user, ticket)` persists and relays a delivered or read marker, `change`
+        an edit or a deletion."""
         self._service = service
         self._ids = ids
         self._typing = typing
         self._marker = marker
+        self._change = change
         self._domain = domain
         self._known_address = functools.lru_cache(maxsize=65536)(functools.partial(_address, domain))
 
@@ -80,7 +85,7 @@ class MessageStanzas:
         return self._send(session, stanza, 0, dialog_id, ticket)
 
     def _send(self, session: Session, stanza: Element, to_user: int, dialog_id: str, ticket: Ticket | None) -> Any:
-        body = extra = None
+        body = extra = destroy_after = None
         others: list[Element] = []
         copies = False
         for child in stanza.children:
@@ -90,11 +95,14 @@ class MessageStanzas:
                 body = child.text
             elif child.name == "extraParams" and extra is None:
                 extra = child
-            elif child.name in _EDITS:
-                raise Invalid("This server does not change messages yet")
+            elif child.name in _CHANGES:
+                drop_copies(stanza)
+                return self._change(session, stanza, to_user, dialog_id)
             elif is_copy(child):
                 copies = True
             else:
+                if child.name == "destroy":
+                    destroy_after = _seconds(child)
                 others.append(child)
         if copies:
             drop_copies(stanza)
@@ -134,6 +142,8 @@ class MessageStanzas:
             extras=extras or None,
             done=done,
             content=content,
+            silent=params.silent,
+            destroy_after=destroy_after,
             pending=session.pending,
             source=Source(stanza, extra, markable, made_id),
             origin=session.address,
@@ -145,6 +155,12 @@ class MessageStanzas:
 async def _after(work: Awaitable[None]) -> Any:
     await work
     return LATER
+
+
+def _seconds(destroy: Element) -> int | None:
+    """How long a self-destroying message may be seen (realtime §9.4)."""
+    after = destroy.get("after", "") or ""
+    return int(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
 
 
 def is_copy(child: Element) -> bool:

@@ -1,0 +1,1 @@
+"""Changing messages that are stored: edits, deletions and markers, from both doors."""

@@ -1,0 +1,82 @@
+"""Edits and deletions over the chat connection: persisted, then relayed to the others (realtime §7.3, §9.4)."""
+
+from __future__ import annotations
+
+from voxcube.server.c2s.session import Session
+from voxcube.server.core.errors import BadRequest
+from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
+from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.server.features.changes.service import ChangeService, NewText
+from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.features.messages.service import Facts
+from voxcube.xmpp.payloads import changes, extra_params
+from voxcube.xmpp.xml import Element
+
+
+class ChangeStanzas:
+    """Takes changes from clients."""
+
+    def __init__(self, service: ChangeService, router: Router, domain: str) -> None:
+        self._service = service
+        self._router = router
+        self._domain = domain
+
+    async def change(self, session: Session, stanza: Element, to_user: int, dialog_id: str) -> None:
+        """An edit or a deletion, to a user or to a room. What was never stored is relayed only.
+
+        The session's next stanza waits for it, and so does its acknowledgement. Raises BadRequest, NotFound, Forbidden.
+        """
+        change = changes.decode(stanza)
+        app_id, user_id = session.app_id, session.user_id
+        if not isinstance(change, changes.Edit | changes.Delete):
+            raise BadRequest("It names no message")  # or is a reaction, which is made by REST alone
+        facts = await self._service.place(app_id, user_id, to_user, dialog_id, origin=session.address)
+        extra = stanza.find("extraParams")
+        if isinstance(change, changes.Edit):
+            body = stanza.find("body")
+            params = extra_params.decode(extra)
+            text = NewText(
+                body="" if body is None else body.text,
+                properties=params.properties or None,
+                attachments=params.attachments or None,
+            )
+            await self._service.edit(app_id, user_id, facts, change.message_id, text)
+        else:
+            await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
+        if facts is not None:
+            self._complete(stanza, extra, facts)
+        if to_user:
+            self._relay(session, stanza, to_user)
+        else:
+            self._relay_to_room(session, stanza, dialog_id)
+
+    @staticmethod
+    def _complete(stanza: Element, extra: Element | None, facts: Facts) -> None:
+        """JavaScript and Flutter find the dialog by the `dialog_id` of what they get (quirks A23)."""
+        stamped = extra_params.stamp(extra, {"dialog_id": facts.id})
+        stanza.children = [stamped if child is extra else child for child in stanza.children]
+        if extra is None:
+            stanza.children.append(stamped)
+
+    def _relay(self, session: Session, stanza: Element, to_user: int) -> None:
+        app_id, user_id = session.app_id, session.user_id
+        head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+        tail = relayed_tail(stanza, "chat")
+        if to_user == user_id:
+            self._router.send(Parcel(OWN, app_id, user_id, "", 0, head, tail, session.address))
+            return
+        self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
+        if self._router.has_others(user_id, session.address):
+            recipient = f"{to_user}-{app_id}@{self._domain}".encode()
+            head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
+            self._router.send(Parcel(COPY, app_id, user_id, "", 0, head, tail, session.address))
+
+    def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str) -> None:
+        """To all members, and back to its own session: Flutter waits for the echo (quirks A16)."""
+        app_id, user_id = session.app_id, session.user_id
+        occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
+        head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
+        tail = relayed_tail(stanza, "groupchat")
+        self._router.send(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail))
+        if not session.available:
+            session.deliver(head, tail, "", 0)

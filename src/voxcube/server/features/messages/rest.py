@@ -1,0 +1,90 @@
+"""Making messages over HTTP (rest §7.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from voxcube.server.core.errors import Invalid
+from voxcube.server.core.ids import MAX_INTEGER_ID
+from voxcube.server.features.history.rest import MessageBody, message_body
+from voxcube.server.features.messages.create import Creation, NewMessage
+from voxcube.server.features.messages.encode import is_parameter
+from voxcube.server.rest.route import Call, Caller, Route
+
+
+class CreateMessage(msgspec.Struct):
+    """Any further key is a custom parameter."""
+
+    id: str | None = msgspec.field(name="_id", default=None)
+    chat_dialog_id: str | None = None
+    recipient_id: int | None = None
+    message: str | None = None
+    attachments: list[dict[str, Any]] | None = None
+    send_to_chat: bool = False
+    markable: bool = False
+    silent: bool = False
+
+
+def routes(service: Creation) -> list[Route]:
+    """The routes of this feature."""
+
+    async def create(call: Call[CreateMessage]) -> dict[str, Any]:
+        given = call.params
+        recipient_id = given.recipient_id or 0
+        if not 0 <= recipient_id <= MAX_INTEGER_ID:
+            raise Invalid({"recipient_id": ["is invalid"]})
+        new = NewMessage(
+            dialog_id=(given.chat_dialog_id or "").strip(),
+            recipient_id=recipient_id,
+            id=given.id or "",
+            body=given.message or "",
+            attachments=[{name: as_text(value) for name, value in one.items()} for one in given.attachments or ()],
+            properties=custom_parameters(call.tree),
+            markable=given.markable,
+            silent=given.silent,
+            send_to_chat=given.send_to_chat,
+        )
+        return message_body(*await service.create(call.app_id, call.user_id, new))
+
+    return [
+        Route(
+            method="POST",
+            path="/chat/Message",
+            handler=create,
+            caller=Caller.USER,
+            request=CreateMessage,
+            response=MessageBody,
+            status=201,
+            summary="A new message; it is delivered with send_to_chat=1 only",
+        ),
+    ]
+
+
+def custom_parameters(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says beside its known keys, as XML can carry it: texts, and objects of them (rest §7.1)."""
+    return {name: as_property(value) for name, value in tree.items() if is_parameter(name)}
+
+
+def as_property(value: Any) -> Any:
+    """A JSON value as a custom parameter; lists become what JavaScript's arrays become on the wire (realtime §6)."""
+    if isinstance(value, list):
+        value = {f"_{index}": item for index, item in enumerate(value)}
+    if isinstance(value, dict) and value:
+        return {name: as_property(inner) for name, inner in value.items()}
+    return "" if isinstance(value, dict) else as_text(value)
+
+
+def as_text(value: Any) -> str:
+    """A JSON scalar as the text that JavaScript would send over the chat connection."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise Invalid({"attachments": ["must hold plain values"]})
