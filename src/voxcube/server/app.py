@@ -13,6 +13,7 @@ from voxcube.server import metrics, tls
 from voxcube.server.c2s.dispatch import Dispatch
 from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
 from voxcube.server.c2s.keepalive import KeepAlive
+from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Resumption
 from voxcube.server.c2s.server import XmppServer
 from voxcube.server.c2s.session import Session
@@ -140,6 +141,12 @@ class App:
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    def _pace(self) -> Pace | None:
+        per_second = self.config.stanzas_per_second
+        if self.config.unlimited or not per_second:
+            return None
+        return Pace(_rate(self._clock, per_second), _rate(self._clock, per_second * BY_ADDRESS))
 
     def reload_certificate(self) -> None:
         """New connections get the certificate that the files hold now; one that cannot be used changes nothing."""
@@ -311,6 +318,7 @@ class App:
             gone=gone,
             ids=ids,
             limits=self._limits,
+            pace=self._pace(),
             counts=counts,
             resumption=Resumption(config.resume_seconds, late.undelivered),
             half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Resumption
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.ids import Ids
@@ -97,13 +98,15 @@ class Hub:
     handed: Handed
     outboxes: Outboxes
     pressure: Room
-    authenticate: Callable[[int, int, str], Awaitable[Admission | None]]  # application, user, password; None = refused
+    # Application, user, password, the client's address; None = refused, or it raises TooManyRequests.
+    authenticate: Callable[[int, int, str, str], Awaitable[Admission | None]]
     came: Callable[[Session], None]  # the session has authenticated
     gone: Callable[[Session], None]  # the session has ended
     ids: Ids
     limits: Limits = Limits()
     counts: Counts = field(default_factory=Counts)
     resumption: Resumption = field(default_factory=lambda: Resumption(0))
+    pace: Pace | None = None  # None: everybody may send as fast as it can be handled
     half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
     bound: dict[str, Session] = field(default_factory=dict)

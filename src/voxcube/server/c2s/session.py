@@ -16,7 +16,9 @@ from xml.sax.saxutils import escape
 from voxcube.server.c2s.errors import is_outage
 from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.keepalive import MISSED
+from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Kept
+from voxcube.server.core.errors import TooManyRequests
 from voxcube.server.delivery.sessions import Screen
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
@@ -90,11 +92,11 @@ class Session:
     """
 
     __slots__ = (
-        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused", "_reading"),
-        *("_resume_seconds", "_sent", "_settling", "_silent", "_task", "_timer", "_uncounted", "_websocket", "_wire"),
-        *("address", "app_id", "available", "bare", "carbons", "caught", "door", "ended", "full", "held", "hub", "js"),
-        *("inactive", "peer", "pending", "presence", "resume_id", "rooms", "roster", "screen", "stream", "token_hash"),
-        *("turn", "user_id"),
+        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused"),
+        *("_reading", "_resume_seconds", "_sent", "_settling", "_silent", "_slowed", "_task", "_timer", "_uncounted"),
+        *("_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "caught", "door", "ended"),
+        *("full", "held", "hub", "js", "inactive", "peer", "pending", "presence", "resume_id", "rooms", "roster"),
+        *("screen", "stream", "token_hash", "turn", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -127,6 +129,7 @@ class Session:
         self._settling: asyncio.Future[None] | None = None
         self.turn = hub.next_turn()
         self._silent = 0  # rounds of the keep-alive without a sign of life
+        self._slowed: asyncio.TimerHandle | None = None  # until it may be read again, as it has sent too fast
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._handing: list[tuple[str, int]] = []
@@ -161,6 +164,8 @@ class Session:
         """Bytes (one frame's payload on a WebSocket) have come."""
         self._silent = 0
         events = self.stream.receive(data)
+        if self.hub.pace is not None and self.user_id:
+            self._keep_pace(self.hub.pace, len(events), len(data))
         if self._busy:  # what the stream has to say to it waits as well
             self._inbox.extend(events)
             if len(self._inbox) > INBOX_LIMIT:
@@ -174,6 +179,20 @@ class Session:
                 break
         if not self._busy:
             self.write_stream()
+
+    def _keep_pace(self, pace: Pace, stanzas: int, size: int) -> None:
+        """Stops reading for as long as the user, or the address, sends too fast."""
+        seconds = pace.wait(self.app_id, self.user_id, self.peer, stanzas, size)
+        if seconds is None:
+            self.fail("policy-violation", "too many stanzas")
+        elif seconds and self._slowed is None and not self.ended:
+            self._read(False)
+            self._slowed = asyncio.get_running_loop().call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._slowed = None
+        if not self._busy:
+            self._read(True)
 
     @property
     def upgrading(self) -> bool:
@@ -224,7 +243,7 @@ class Session:
             self.fail("internal-server-error")
 
     def _read(self, on: bool) -> None:
-        if on is not self._reading and not self.ended and not (on and self.hub.stopping):
+        if on is not self._reading and not self.ended and not (on and (self.hub.stopping or self._slowed is not None)):
             self._reading = on
             if on:
                 self._wire.resume_reading()
@@ -240,7 +259,9 @@ class Session:
         admission = None
         try:
             if who is not None:
-                admission = await self.hub.authenticate(who[1], who[0], request.password)
+                admission = await self.hub.authenticate(who[1], who[0], request.password, self.peer)
+        except TooManyRequests as error:
+            condition, text = "temporary-auth-failure", error.text
         except Exception as error:
             if not is_outage(error):
                 raise
