@@ -46,7 +46,7 @@ class DialogChanges:
             name: the new name.
             description: free text.
             photo: an URL or the uid of a stored file.
-            extensions: the application's own fields as configured on the server; values become texts.
+            extensions: the application's own fields in place of the old ones; values become texts.
             custom_data: fields to set in the dialog's custom data; its other fields stay.
             permissions: ``{"allow_preview": True}`` lets non-members see the last messages.
             add_occupants: users to bring into a group, who may become administrators at once.
