@@ -28,6 +28,8 @@ from voxcube.server.core.rates import Rate
 from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.features.activity import xmpp as activity
+from voxcube.server.features.activity.service import ActivityService
 from voxcube.server.features.carbons import xmpp as carbons
 from voxcube.server.features.changes import rest as changes_rest
 from voxcube.server.features.changes.encode import ChangeNotices
@@ -50,6 +52,7 @@ from voxcube.server.features.messages.encode import MessageEncoder
 from voxcube.server.features.messages.late import LateDelivery
 from voxcube.server.features.messages.queue import MessageQueue
 from voxcube.server.features.messages.service import MessageService
+from voxcube.server.features.mobile import xmpp as mobile
 from voxcube.server.features.ping import xmpp as ping
 from voxcube.server.features.presence import xmpp as presence
 from voxcube.server.features.presence.service import RENEW_SECONDS, Online, OnlineTable
@@ -213,6 +216,7 @@ class App:
         def heard(keys: tuple[Any, ...]) -> None:
             cache.drop(keys)
             screens.changed(keys)
+            watching.heard(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
@@ -225,6 +229,7 @@ class App:
         def in_doubt() -> None:
             cache.clear()
             screens.doubt()
+            watching.doubt()
             joined.doubt()
             logins.doubt()
 
@@ -242,14 +247,30 @@ class App:
             hiding=privacy_service,
         )
         stack.push_async_callback(router.close)
-        room_service = RoomService(cache, Online(connected, database, clock, config.node_name))
+        everywhere = Online(connected, database, clock, config.node_name)
+        room_service = RoomService(cache, everywhere)
         joined = rooms.Rooms(room_service, router, config.domain, name=node)
         cache.on_forget, cache.on_clear = said, joined.check_all
+        online = OnlineTable(connected, writer, clock, config.node_name)
+        last_activity = activity.LastActivity(
+            ActivityService(
+                facts=cache, privacy=privacy_service, table=online, online=everywhere, database=database, clock=clock
+            ),
+            ids,
+            config.domain,
+        )
+        watching = last_activity.watching
+        stack.push_async_callback(watching.close)
+
+        def seen(user_id: int) -> None:
+            online.changed(user_id)
+            watching.changed(user_id)
+
+        connected.on_change = seen
+        online.on_written = lambda users: router.tell_forgotten(tuple(("online", user_id) for user_id in users))
         await self._bus.start(router)
         stack.push_async_callback(self._bus.close)
         stack.push_async_callback(joined.close)
-        online = OnlineTable(connected, writer, clock, config.node_name)
-        connected.on_change = online.changed
 
         counts = Counts()
 
@@ -293,6 +314,8 @@ class App:
             typing.feature(),
             receipts.feature(),
             privacy.feature(privacy.PrivacyLists(privacy_service, screens)),
+            activity.feature(last_activity),
+            mobile.feature(),
         ]
         features.append(disco.feature(features, config.domain))
 
@@ -301,6 +324,7 @@ class App:
             joined.gone(session)
             presences.gone(session)
             screens.gone(session)
+            watching.gone(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)

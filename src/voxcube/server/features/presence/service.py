@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.delivery.sessions import Sessions
-from voxcube.server.storage import presence
+from voxcube.server.storage import activity, presence
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.writer import Writer
 
@@ -23,16 +23,20 @@ class OnlineTable:
         self._writer = writer
         self._clock = clock
         self._node = node
-        self._changed: set[int] = set()
+        self._changed: dict[int, int] = {}  # user → when
+        self._shown: set[int] = set()  # who is in the table
+        #: Called with the users who have come to this node or left it, when the table says so.
+        self.on_written: Callable[[Collection[int]], None] = lambda users: None
 
     def changed(self, user_id: int) -> None:
-        """Sessions of this user came or went here."""
-        self._changed.add(user_id)
+        """Sessions of this user came or went here, or became active or inactive."""
+        self._changed[user_id] = self._clock.now()
 
     async def start(self) -> None:
         """Rows that this node left at a crash go, its lease begins."""
 
         async def begin(tx: Tx) -> None:
+            await activity.left_behind(tx, self._node, self._clock.now())
             await presence.leave(tx, self._node)
             await presence.renew(tx, self._node, self._clock.now() + LEASE_SECONDS)
 
@@ -41,25 +45,47 @@ class OnlineTable:
     async def renew(self) -> None:
         await self._writer.run(lambda tx: presence.renew(tx, self._node, self._clock.now() + LEASE_SECONDS))
 
-    async def flush(self) -> None:
-        """Writes what has changed; what cannot be written now is tried again."""
-        if not self._changed:
+    async def flush(self, *, of: Collection[int] | None = None) -> None:
+        """Writes what has changed, with `of` only if it concerns these users; what cannot be is tried again."""
+        if not self._changed or (of is not None and self._changed.keys().isdisjoint(of)):
             return
-        users, self._changed = self._changed, set()
-        rows = [(user_id, count := len(self._sessions.of(user_id)), count) for user_id in users]
+        users, self._changed = self._changed, {}
+        rows = []
+        for user_id in users:
+            sessions = self._sessions.of(user_id)
+            rows.append((user_id, len(sessions), sum(not session.inactive for session in sessions)))
+
+        async def write(tx: Tx) -> None:
+            await presence.show(tx, self._node, rows)
+            await activity.seen(tx, list(users.items()))
+
         try:
-            await self._writer.run(lambda tx: presence.show(tx, self._node, rows))
+            await self._writer.run(write)
         except Exception:
-            self._changed |= users
+            self._changed = {**users, **self._changed}
             raise
+        here = {user_id for user_id, sessions, _ in rows if sessions}
+        self._shown, before = (self._shown - users.keys()) | here, self._shown & users.keys()
+        if here != before:
+            self.on_written(here ^ before)
 
     async def forget_dead(self) -> int:
         """Removes the rows of nodes that died."""
-        return await self._writer.run(lambda tx: presence.forget_dead(tx, self._clock.now()))
+
+        async def forget(tx: Tx) -> int:
+            await activity.left_behind(tx, "", self._clock.now())
+            return await presence.forget_dead(tx, self._clock.now())
+
+        return await self._writer.run(forget)
 
     async def stop(self) -> None:
         """Nobody is online here any more."""
-        await self._writer.run(lambda tx: presence.leave(tx, self._node))
+
+        async def end(tx: Tx) -> None:
+            await activity.left_behind(tx, self._node, self._clock.now())
+            await presence.leave(tx, self._node)
+
+        await self._writer.run(end)
 
 
 class Online:
