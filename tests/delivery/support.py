@@ -47,6 +47,7 @@ class Facts:
     type: int
     members: frozenset[int]
     members_version: int = 0
+    away: frozenset[int] = frozenset()
 
 
 @dataclass

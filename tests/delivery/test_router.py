@@ -175,6 +175,21 @@ def test_a_broadcast_reaches_the_whole_application_everywhere() -> None:
     virtual_time.run(story())
 
 
+def test_a_broadcast_does_not_reach_who_has_hidden_it() -> None:
+    async def story() -> None:
+        world = World()
+        async with two(world) as (one, other, _):
+            alice, bob = Fake(1), Fake(2)
+            await one.come(alice)
+            await other.come(bob)
+            world.facts[GROUP_ID] = Facts(1, frozenset({1}), away=frozenset({2}))
+            one.store("a")
+            await asyncio.sleep(1)
+            assert (alice.got, bob.got) == ([b"a"], [])
+
+    virtual_time.run(story())
+
+
 def test_a_lost_word_of_a_changed_fact_is_noticed() -> None:
     async def story() -> None:
         world = World()

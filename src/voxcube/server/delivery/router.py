@@ -323,6 +323,7 @@ class Router:
         head, tail = parcel.head, parcel.tail
         left_out = parcel.user_id if parcel.kind == GROUP_OTHERS else 0
         if facts.type == BROADCAST:
+            hidden = hidden | facts.away if facts.away else hidden
             for session in self.sessions.of_app(parcel.app_id):
                 if session.user_id != left_out and session.user_id not in hidden:
                     session.deliver(head, tail, "", 0)

@@ -15,8 +15,9 @@ from sqlalchemy import bindparam, select
 
 from voxcube.server.core.models import App, DialogType, pair_key
 from voxcube.server.core.privacy import Rules
-from voxcube.server.storage import apps, counters, privacy
+from voxcube.server.storage import apps, counters, inbox, privacy
 from voxcube.server.storage.database import Database
+from voxcube.server.storage.inbox import LISTED
 from voxcube.server.storage.schema import dialogs, members, users
 from voxcube.server.storage.sql import Query
 
@@ -40,6 +41,9 @@ _MEMBERS = Query(
     ),
     "dialog",
 )
+# Of a broadcast, which all users see, these alone are known: who writes to it, and who does not want to see it.
+_ADMINS = Query(select(members.c.user_id).where(members.c.dialog_id == bindparam("dialog"), members.c.admin), "dialog")
+_AWAY = Query(select(members.c.user_id).where(members.c.dialog_id == bindparam("dialog"), members.c.hidden), "dialog")
 _PAIR = Query(
     select(dialogs.c.id).where(dialogs.c.app_id == bindparam("app"), dialogs.c.pair == bindparam("pair")),
     *("app", "pair"),
@@ -61,6 +65,7 @@ class DialogFacts:
     admins: frozenset[int]
     hidden: bool  # whether it is private, and one of the two has put it away until its next message
     members_version: int = 0
+    away: frozenset[int] = frozenset()  # who has hidden it, if it is a broadcast: it is not delivered to them
 
 
 class _ReaderGone(Exception):
@@ -126,6 +131,10 @@ class Cache:
             ("privacy", app_id, user_id), lambda: privacy.default_rules(self._database, app_id, user_id)
         )
 
+    async def listed(self, user_id: int) -> int:
+        """How many dialogs, broadcasts apart, are in the user's list."""
+        return await self._get((LISTED, user_id), lambda: self._database.read(lambda tx: inbox.count(tx, user_id)))
+
     async def app(self, app_id: int) -> App | None:
         """The application with its settings."""
         return await self._get(("app", app_id), lambda: self._database.read(lambda tx: apps.by_id(tx, app_id)))
@@ -142,7 +151,7 @@ class Cache:
         """Called after the commit that changed these facts.
 
         Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user), ("app", id),
-        ("auth_key", key), and
+        ("auth_key", key), (LISTED, user) when a dialog came into the user's list or went from it, and
         ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
         ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the
         nodes that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
@@ -208,7 +217,12 @@ class Cache:
             row = await tx.row(_DIALOG, dialog_id)
             if row is None:
                 return None
-            rows = await tx.fetch(_MEMBERS, dialog_id)
+            away: frozenset[int] = frozenset()
+            if row[1] == DialogType.BROADCAST:
+                away = frozenset(member[0] for member in await tx.fetch(_AWAY, dialog_id))
+                rows = [(admin[0], True, False) for admin in await tx.fetch(_ADMINS, dialog_id)]
+            else:
+                rows = await tx.fetch(_MEMBERS, dialog_id)
             return DialogFacts(
                 dialog_id,
                 row[0],
@@ -218,6 +232,7 @@ class Cache:
                 frozenset(member[0] for member in rows if member[1]),
                 row[1] == DialogType.PRIVATE and any(member[2] for member in rows),
                 row[3],
+                away,
             )
 
         return await self._database.read(read)

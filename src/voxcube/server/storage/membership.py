@@ -211,9 +211,9 @@ async def clear_for(tx: Tx, locked: Locked, user_id: int) -> None:
     locked.put(replace(locked.row(user_id), hidden_before=dialog.seq, settled=dialog.live))
 
 
-async def show_if_newer(tx: Tx, dialog_id: str, user_id: int) -> None:
-    """Brings a private dialog back that was hidden while a message to it was under way."""
-    await tx.execute(_SHOW_IF_NEWER, dialog_id, user_id)
+async def show_if_newer(tx: Tx, dialog_id: str, user_id: int) -> bool:
+    """Brings a private dialog back that was hidden while a message to it was under way; whether there was one."""
+    return await tx.execute(_SHOW_IF_NEWER, dialog_id, user_id) > 0
 
 
 async def existing(tx: Tx, app_id: int, user_ids: Collection[int]) -> set[int]:

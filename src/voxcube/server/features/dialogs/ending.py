@@ -84,9 +84,11 @@ class DialogEndings:
             return effects
 
         effects = await self._run(run, dialog_id)
-        if effects.shown:
-            # A message that was accepted while nobody knew yet that the dialog is hidden brings it back all the same.
-            await self._transactions.run(lambda tx: membership.show_if_newer(tx, dialog_id, user_id), dialog=dialog_id)
+        # A message that was accepted while nobody knew yet that the dialog is hidden brings it back all the same.
+        if effects.shown and await self._transactions.run(
+            lambda tx: membership.show_if_newer(tx, dialog_id, user_id), dialog=dialog_id
+        ):
+            self._cache.forget(*effects.keys)
 
     async def clear(self, app_id: int, user_id: int, dialog_id: str, *, force: bool) -> None:
         """Deletes all messages so far for the user, or with ``force`` for everyone. Raises NotFound, Forbidden."""
