@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.scenarios.support_people import Meeting, me
+from tests.scenarios.support_people import PASSWORD, Meeting, me, next_of
 from voxcube.client import (
     Attachment,
     Client,
+    DeleteEvent,
+    DeleteResult,
+    DeliveryStatus,
     Dialog,
+    EditEvent,
     Forbidden,
     Message,
     MessageState,
     NotFound,
     StanzaError,
+    ValidationFailed,
 )
 
 NOWHERE = "0" * 24
@@ -121,6 +126,163 @@ async def test_reading_a_page_marks_it_unless_told_otherwise(meeting: Meeting) -
     assert states[:2] == [MessageState.READ] * 2
     assert states[2] is not MessageState.READ
     assert me(bob) in (await stored(ann, group, page[0].id)).read_ids
+
+
+# Writing without a chat connection
+
+
+async def test_creating_messages_over_rest(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(online=False), await meeting.come()
+    to_bob = bob.chat.messages()
+    private = await ann.dialogs.create_private(me(bob))
+    quiet = await ann.messages.create(dialog_id=private.id, body="in the history", attachments=FILES, properties=DEEP)
+    loud = await ann.messages.create(
+        recipient_id=me(bob), body="and in the chat 🔔", properties=DEEP, send_to_chat=True
+    )
+    assert (quiet.body, quiet.attachments, quiet.properties) == ("in the history", FILES, DEEP)
+    assert (quiet.sender_id, quiet.dialog_id, loud.dialog_id) == (me(ann), private.id, private.id)
+    got = await next_of(to_bob)
+    assert (got.id, got.body, got.sender_id, got.properties) == (loud.id, "and in the chat 🔔", me(ann), DEEP)
+    assert [message.id for message in await bob.messages.list(private.id)] == [quiet.id, loud.id]
+    group = await group_of(ann, bob)
+    only = await ann.messages.create(dialog_id=group.id, properties={"poll": "lunch"}, send_to_chat=True)
+    assert (await stored(bob, group, only.id)).properties == {"poll": "lunch"}
+    with pytest.raises((ValidationFailed, NotFound)):
+        await ann.messages.create(recipient_id=99_999_999, body="hello?")
+    cyd = await meeting.come(online=False)
+    await refused(cyd.messages.create(dialog_id=group.id, body="let me in"))
+
+
+# Edits
+
+
+async def test_editing_over_the_chat(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    private, group = await ann.dialogs.create_private(me(bob)), await group_of(ann, bob)
+    async with meeting.world.client() as phone:
+        await phone.chat.connect(me(ann), PASSWORD, "phone")
+        streams = [bob.chat.edited(), phone.chat.edited()]
+        messages, own = bob.chat.messages(), ann.chat.edited()
+        for dialog in (private, group):
+            sent = await ann.chat.send(dialog, "Lunhc?", properties={"city": "Oslo", "mood": "bad"})
+            assert (await next_of(messages)).id == sent.id
+            await ann.chat.edit(sent, dialog, "Lunch? 🍜", last=True, properties={"mood": "good"})
+            for stream in streams:
+                event = await next_of(stream)
+                assert event == EditEvent(sent.id, dialog.id, me(ann), "Lunch? 🍜", True, {"mood": "good"})
+            read = await stored(bob, dialog, sent.id)
+            assert (read.body, read.properties) == ("Lunch? 🍜", {"city": "Oslo", "mood": "good"})
+            assert read.edited_at is not None
+            assert (await bob.dialogs.get(dialog.id)).last_message == "Lunch? 🍜"
+            assert await bob.messages.count(dialog.id) == 1
+        with pytest.raises(StanzaError) as caught:
+            await bob.chat.edit(sent.id, group, "I never said that")
+        assert caught.value.code == 403
+        assert (await stored(ann, group, sent.id)).body == "Lunch? 🍜"
+        own.close()
+        assert [event async for event in own] == []  # who edits knows by that edit() returned
+
+
+async def test_editing_over_rest(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    group, edited = await group_of(ann, bob), bob.chat.edited()
+    first, last = [await ann.chat.send(group, text) for text in ("first", "last")]
+    await ann.messages.update(group.id, first.id, body="1st")
+    event = await next_of(edited)
+    assert (event.message_id, event.dialog_id, event.user_id, event.body) == (first.id, group.id, me(ann), "1st")
+    assert (await bob.dialogs.get(group.id)).last_message == "last"
+    await ann.messages.update(group.id, last.id, body="the last")
+    assert (await next_of(edited)).body == "the last"
+    assert (await bob.dialogs.get(group.id)).last_message == "the last"
+    assert bodies((await bob.messages.list(group.id)).items) == ["1st", "the last"]
+    await refused(bob.messages.update(group.id, first.id, body="I never said that"))
+    assert (await stored(ann, group, first.id)).body == "1st"
+
+
+# Deletes
+
+
+async def test_deleting_over_the_chat(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    private, group = await ann.dialogs.create_private(me(bob)), await group_of(ann, bob)
+    deleted = bob.chat.deleted()
+    for dialog in (private, group):
+        kept, gone = [await ann.chat.send(dialog, text) for text in ("kept", "gone")]
+        await ann.chat.delete(gone, dialog)
+        assert await next_of(deleted) == DeleteEvent(gone.id, dialog.id, me(ann))
+        assert [message.id for message in await bob.messages.list(dialog.id)] == [kept.id]
+        shown = await bob.dialogs.get(dialog.id)
+        assert (shown.last_message, shown.last_message_id) == ("kept", kept.id)
+        with pytest.raises(StanzaError) as caught:
+            await bob.chat.delete(kept.id, dialog)
+        assert caught.value.code == 403
+        assert await ann.messages.count(dialog.id) == 1
+
+
+async def test_an_administrator_deletes_what_others_wrote(meeting: Meeting) -> None:
+    ann, bob, cyd = [await meeting.come() for _ in range(3)]
+    group, deleted = await group_of(ann, bob, cyd), cyd.chat.deleted()
+    first, second = [await cyd.chat.send(group, text) for text in ("rude", "ruder")]
+    await ann.dialogs.update_admins(group.id, add=me(bob))
+    await bob.chat.delete(first.id, group)
+    assert await next_of(deleted) == DeleteEvent(first.id, group.id, me(bob))
+    assert (await ann.messages.delete(second.id, force=True)).deleted == (second.id,)
+    assert await next_of(deleted) == DeleteEvent(second.id, group.id, me(ann))
+    assert await cyd.messages.count(group.id) == 0
+
+
+async def test_deleting_over_rest(meeting: Meeting) -> None:
+    ann, bob, cyd = [await meeting.come() for _ in range(3)]
+    group, deleted = await group_of(ann, bob), bob.chat.deleted()
+    sent = [await ann.chat.send(group, f"line {n}") for n in range(4)]
+    theirs = await bob.chat.send(group, "bob's")
+    await ann.dialogs.update(group.id, pin=[sent[1].id, sent[3].id])
+
+    assert (await bob.messages.delete([sent[0].id, theirs.id])).deleted == (sent[0].id, theirs.id)
+    assert bodies((await bob.messages.list(group.id)).items) == ["line 1", "line 2", "line 3"]
+    assert await ann.messages.count(group.id) == 5
+    result = await bob.messages.delete([sent[1].id, NOWHERE], force=True)
+    assert result == DeleteResult(not_found=(NOWHERE,), wrong_permissions=(sent[1].id,))
+    assert set((await ann.messages.delete([sent[1].id, sent[2].id], force=True)).deleted) == {sent[1].id, sent[2].id}
+    assert {(await next_of(deleted)).message_id for _ in range(2)} == {sent[1].id, sent[2].id}
+    assert bodies((await bob.messages.list(group.id)).items) == ["line 3"]
+    assert (await bob.dialogs.get(group.id)).pinned_messages_ids == (sent[3].id,)
+    assert await cyd.messages.delete([sent[3].id], force=True) == DeleteResult(not_found=(sent[3].id,))
+
+
+# Statuses
+
+
+async def test_marking_over_rest(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come(auto_mark_delivered=False)
+    dialog = await ann.dialogs.create_private(me(bob))
+    delivered, read = ann.chat.delivered(), ann.chat.read()
+    sent = [await ann.chat.send(dialog, f"line {n}") for n in range(4)]
+    await bob.messages.update(dialog.id, sent[0].id, delivered=True)
+    assert await next_of(delivered) == DeliveryStatus(me(bob), sent[0].id, dialog.id)
+    assert (await stored(ann, dialog, sent[0].id)).state is MessageState.DELIVERED
+    await bob.messages.update(dialog.id, [sent[1].id, sent[2].id], read=True)
+    assert {(await next_of(read)).message_id for _ in range(2)} == {sent[1].id, sent[2].id}
+    assert (await bob.messages.unread(dialog.id)).total == 2
+    await bob.messages.mark_all(dialog.id, read=False, delivered=True)
+    assert (await ann.dialogs.get(dialog.id)).last_message_status is MessageState.DELIVERED
+    await bob.messages.mark_all(dialog.id)
+    assert (await bob.messages.unread()).total == 0
+    assert {message.state for message in await ann.messages.list(dialog.id)} == {MessageState.READ}
+    assert (await ann.dialogs.get(dialog.id)).last_message_status is MessageState.READ
+
+
+async def test_unread_counts(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    groups = [await group_of(ann, bob) for _ in range(3)]
+    sent = [await ann.chat.send(group, f"line {n}") for group in groups[:2] for n in range(2)]
+    counts = await bob.messages.unread()
+    assert (counts.total, counts.by_dialog) == (4, {groups[0].id: 2, groups[1].id: 2})
+    counts = await bob.messages.unread([groups[0].id, groups[2].id])
+    assert (counts.total, counts.by_dialog) == (2, {groups[0].id: 2, groups[2].id: 0})
+    await ann.messages.delete(sent[0].id, force=True)
+    assert (await bob.messages.unread(groups[0].id)).total == 1
+    assert (await ann.messages.unread()).total == 0
 
 
 # Others
