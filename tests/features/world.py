@@ -38,6 +38,9 @@ from voxcube.server.features.messages.service import MessageService
 from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
+from voxcube.server.features.system import rest as system_rest
+from voxcube.server.features.system.encode import SystemHeadlines
+from voxcube.server.features.system.service import SystemService
 from voxcube.server.features.users import rest as users_rest
 from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.passwords import Passwords
@@ -170,6 +173,12 @@ class World:
             notices=ChangeNotices(router, "chat.example.org", self.ids),
             clock=self.clock,
         )
+        system = SystemService(
+            facts=self.cache,
+            privacy=privacy,
+            headlines=SystemHeadlines(router, "chat.example.org"),
+            ids=self.ids,
+        )
         self.routes = [
             *sessions_rest.routes(self.sessions),
             *users_rest.routes(self.users, self.removal, self.doorkeeper),
@@ -178,6 +187,7 @@ class World:
             *history_rest.routes(self.history),
             *changes_rest.routes(self.message_changes),
             *messages_rest.routes(self.creation),
+            *system_rest.routes(system),
         ]
         self.contract = Contract(self.routes)
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))

@@ -71,6 +71,7 @@ CASES = [
     Case("POST /chat/Message", "", 404, {"recipient_id": "{friend}", "message": "x"}),
     Case("POST /chat/Message", "", 404, {"recipient_id": "{twin}", "message": "x", "send_to_chat": 1}),
     Case("POST /chat/Message", "", 201, {"chat_dialog_id": "{own}", "message": "x", "_id": "{message}"}, ("message",)),
+    Case("POST /chat/Message/system", "", 404, {"recipientId": "{twin}", "k": "v"}),
     Case("PUT /chat/Message", "", 404, {"chat_dialog_id": "{dialog}", "read": 1}),
     Case("PUT /chat/Message/{ids}", "/{message}", 404, {"chat_dialog_id": "{dialog}", "read": 1}),
     Case("PUT /chat/Message/{ids}", "/{message}", 404, {"chat_dialog_id": "{own}", "message": "x"}),

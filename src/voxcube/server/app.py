@@ -32,9 +32,9 @@ from voxcube.server.features.activity import xmpp as activity
 from voxcube.server.features.activity.service import ActivityService
 from voxcube.server.features.carbons import xmpp as carbons
 from voxcube.server.features.changes import rest as changes_rest
+from voxcube.server.features.changes import xmpp as message_changes
 from voxcube.server.features.changes.encode import ChangeNotices
 from voxcube.server.features.changes.service import ChangeService
-from voxcube.server.features.changes.xmpp import ChangeStanzas
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_changes
 from voxcube.server.features.dialogs.changes import DialogChanges
@@ -66,6 +66,10 @@ from voxcube.server.features.roster import xmpp as roster
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.sessions.xmpp import LOOK_SECONDS, LogIns
+from voxcube.server.features.system import rest as system_rest
+from voxcube.server.features.system import xmpp as system
+from voxcube.server.features.system.encode import SystemHeadlines
+from voxcube.server.features.system.service import SystemService
 from voxcube.server.features.typing import xmpp as typing
 from voxcube.server.features.typing.service import TypingService
 from voxcube.server.features.users import rest as users_rest
@@ -294,6 +298,9 @@ class App:
         typing_relay = typing.Typing(TypingService(cache, privacy_service), router, config.domain)
         notices = ChangeNotices(router, config.domain, ids)
         changes = ChangeService(facts=cache, privacy=privacy_service, writer=writer, notices=notices, clock=clock)
+        system_service = SystemService(
+            facts=cache, privacy=privacy_service, headlines=SystemHeadlines(router, config.domain), ids=ids
+        )
         markers = receipts.Receipts(queue.mark, privacy_service, router, config.domain)
         stanzas = messages.MessageStanzas(
             config.domain,
@@ -301,7 +308,7 @@ class App:
             ids,
             typing=typing_relay.relay,
             marker=markers.marker,
-            change=ChangeStanzas(changes, router, config.domain).change,
+            change=message_changes.ChangeStanzas(changes, router, config.domain).change,
         )
         presences = presence.Presence(router, late.catch_up, screens.came)
         features = [
@@ -311,6 +318,8 @@ class App:
             presence.feature(presences),
             rooms.feature(joined),
             messages.feature(stanzas),
+            message_changes.feature(),
+            system.feature(system.SystemStanzas(system_service, router, config.domain)),
             typing.feature(),
             receipts.feature(),
             privacy.feature(privacy.PrivacyLists(privacy_service, screens)),
@@ -402,6 +411,7 @@ class App:
             *history_rest.routes(history),
             *changes_rest.routes(changes),
             *messages_rest.routes(creation),
+            *system_rest.routes(system_service),
         ]
         http = create_app(
             routes,

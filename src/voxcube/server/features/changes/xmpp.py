@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
@@ -9,6 +10,7 @@ from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.changes.service import ChangeService, NewText
 from voxcube.server.features.messages.encode import relayed_tail
 from voxcube.server.features.messages.service import Facts
+from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import changes, extra_params
 from voxcube.xmpp.xml import Element
 
@@ -80,3 +82,8 @@ class ChangeStanzas:
         self._router.send(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail))
         if not session.available:
             session.deliver(head, tail, "", 0)
+
+
+def feature() -> Feature:
+    """What clients look for before they offer to edit."""
+    return Feature("changes", disco=(ns.MESSAGE_CORRECT,))

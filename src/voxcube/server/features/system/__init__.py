@@ -1,0 +1,1 @@
+"""System messages: headlines that users' programs send each other; relayed, never stored."""
