@@ -30,6 +30,8 @@ from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.activity import xmpp as activity
 from voxcube.server.features.activity.service import ActivityService
+from voxcube.server.features.blocking import xmpp as blocking
+from voxcube.server.features.blocking.service import BlockingService
 from voxcube.server.features.carbons import xmpp as carbons
 from voxcube.server.features.changes import rest as changes_rest
 from voxcube.server.features.changes import xmpp as message_changes
@@ -213,13 +215,17 @@ class App:
         screens = Screens(cache, lists, connected)
         stack.push_async_callback(screens.close)
         privacy_service = PrivacyService(
-            facts=cache, store=lists, transactions=writer, domain=config.domain, active=screens.active
+            facts=cache, store=lists, transactions=writer, domain=config.domain, screens=screens
         )
+
+        blocks = blocking.Blocking(BlockingService(privacy_service, lists, config.domain), ids)
+        stack.push_async_callback(blocks.close)
 
         # What is forgotten here is forgotten on all nodes, and may have let somebody in.
         def heard(keys: tuple[Any, ...]) -> None:
             cache.drop(keys)
             screens.changed(keys)
+            blocks.changed(keys)
             watching.heard(keys)
             joined.forgotten(keys)
             logins.ended(keys)
@@ -227,12 +233,14 @@ class App:
         def said(keys: tuple[Any, ...]) -> None:
             router.tell_forgotten(keys)
             screens.changed(keys)
+            blocks.changed(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
         def in_doubt() -> None:
             cache.clear()
             screens.doubt()
+            blocks.doubt()
             watching.doubt()
             joined.doubt()
             logins.doubt()
@@ -323,6 +331,7 @@ class App:
             typing.feature(),
             receipts.feature(),
             privacy.feature(privacy.PrivacyLists(privacy_service, screens)),
+            blocking.feature(blocks),
             activity.feature(last_activity),
             mobile.feature(),
         ]
@@ -333,6 +342,7 @@ class App:
             joined.gone(session)
             presences.gone(session)
             screens.gone(session)
+            blocks.gone(session)
             watching.gone(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):

@@ -18,6 +18,7 @@ FORWARD = "urn:xmpp:forward:0"  # XEP-0297
 DELAY = "urn:xmpp:delay"  # XEP-0203
 PING = "urn:xmpp:ping"  # XEP-0199
 CSI = "urn:xmpp:csi:0"  # XEP-0352
+BLOCKING = "urn:xmpp:blocking"  # XEP-0191
 MOBILE = "http://tigase.org/protocol/mobile#v2"  # realtime §14
 CHAT_STATES = "http://jabber.org/protocol/chatstates"  # XEP-0085
 CHAT_MARKERS = "urn:xmpp:chat-markers:0"  # XEP-0333

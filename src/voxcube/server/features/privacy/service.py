@@ -17,6 +17,7 @@ from voxcube.server.storage import privacy
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.privacy import PrivacyStore
 
+BLOCK_LIST = "ConnectyCubeBlockList"  # as the official React hook names it
 MAX_NAME = 128  # characters
 MAX_LISTS = 50  # of one user
 MAX_ITEMS = 2000  # in one list: a thousand people, in private and in groups
@@ -31,6 +32,16 @@ class PrivacyFacts(Protocol):
     def forget(self, *keys: tuple[Any, ...]) -> None: ...
 
 
+class Applied(Protocol):
+    """What lists do to the sessions of this node (`screens.py`)."""
+
+    def active(self, origin: bytes) -> Rules | None:
+        """The active list of the session with this address."""
+
+    async def renew(self, app_id: int, user_id: int) -> None:
+        """Applies the lists of a user as they are now."""
+
+
 class PrivacyService:
     """Privacy lists of all users."""
 
@@ -41,15 +52,15 @@ class PrivacyService:
         store: PrivacyStore,
         transactions: Transactions,
         domain: str,
-        active: Callable[[bytes], Rules | None] = lambda origin: None,
+        screens: Applied,
     ) -> None:
-        """`active(address)` gives the active list of a session on this node."""
         self._facts = facts
         self._store = store
         self._transactions = transactions
         self._domain = domain
         self._rooms = f"muc.{domain}"
-        self._active = active
+        self._active = screens.active
+        self._renew = screens.renew
 
     # -- who may reach whom ----------------------------------------------------------------------------------------
 
@@ -190,6 +201,26 @@ class PrivacyService:
 
         await self._change(app_id, user_id, write)
 
+    async def edit_default(
+        self, app_id: int, user_id: int, edit: Callable[[list[PrivacyItem]], list[PrivacyItem]]
+    ) -> None:
+        """Changes the default list; one of the usual name becomes it where there is none. Raises Invalid (too many)."""
+
+        async def write(tx: Tx) -> None:
+            default = await privacy.default_of(tx, app_id, user_id)
+            name, items = default or (BLOCK_LIST, await privacy.items_of(tx, app_id, user_id, BLOCK_LIST))
+            edited = edit(items)
+            _check_items(edited)
+            if edited:
+                if not items:
+                    await _check_room(tx, app_id, user_id)
+                await privacy.put(tx, app_id, user_id, name, edited)
+                await privacy.set_default(tx, app_id, user_id, name)
+            else:
+                await privacy.remove(tx, app_id, user_id, name)
+
+        await self._change(app_id, user_id, write)
+
     async def _change(self, app_id: int, user_id: int, write: Callable[[Tx], Any]) -> None:
         async def run(tx: Tx) -> None:
             if not await privacy.lock(tx, app_id, user_id):
@@ -198,6 +229,7 @@ class PrivacyService:
 
         await self._transactions.run(run)
         self._facts.forget(("privacy", app_id, user_id))
+        await self._renew(app_id, user_id)  # what is answered is in force
 
 
 def _known(rules: Any) -> bool:

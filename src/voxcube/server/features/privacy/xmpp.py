@@ -55,10 +55,8 @@ class PrivacyLists:
             await self._service.set_default(app_id, user_id, name or None)
         elif change.name == "active":
             await self._screens.activate(session, name or None)
-            return
         else:
             raise BadRequest("There is no such change")
-        await self._screens.renew(app_id, user_id)  # what is answered is in force
 
 
 def _children(stanza: Element) -> list[Element]:
