@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import httpx
 
-from voxcube.client import Client
+from voxcube.client import Client, ReconnectPolicy
 from voxcube.xmpp import ns, sm, stanza
 from voxcube.xmpp.framing import TcpFraming
 from voxcube.xmpp.parser import StreamParser
-from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ServerStream
+from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ResumeRequest, ServerStream
 from voxcube.xmpp.xml import Element, serialize
 
 DOMAIN = "chat.example.org"
@@ -43,7 +43,7 @@ class FakeSession(asyncio.Protocol):
         self.enabled = False
         self.handled = 0
         self.requests = 0
-        self.jid = ""
+        self.jid = self.resume_id = ""
         self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,10 +72,18 @@ class FakeSession(asyncio.Protocol):
                 self.server.logins.append((username, password))
                 if self.server.silent_at_login:
                     return None
-                if password == "secret":
+                if password == self.server.password:
                     self.username = username
                     return self.stream.auth_success()
                 return self.stream.auth_failure()
+            case ResumeRequest(previd, h):
+                self.server.resumes.append((previd, h))
+                earlier = next((each for each in self.server.all if each.resume_id == previd != ""), None)
+                if earlier is None:
+                    return self.stream.resume_failed("item-not-found", self.server.remembers)
+                self.enabled, self.handled, self.jid = True, earlier.handled, earlier.jid
+                self.resume_id, earlier.resume_id = earlier.resume_id, ""
+                return self.stream.resumed(self.jid, previd, self.handled)
             case BindRequest(_, resource):
                 self.jid = f"{self.username}@{DOMAIN}/{resource or f'resource-{next(self.server.counter)}'}"
                 return self.stream.bind(self.jid)
@@ -101,7 +109,11 @@ class FakeSession(asyncio.Protocol):
     def manage(self, element: Element) -> None:
         if element.name == "enable":
             self.enabled = self.server.stream_management
-            self.send(sm.enabled() if self.enabled else sm.failed("service-unavailable"))
+            if self.enabled and self.server.resumption:
+                self.resume_id = f"r{next(self.server.counter)}"
+                self.send(sm.enabled(id_=self.resume_id, max_seconds=300))
+            else:
+                self.send(sm.enabled() if self.enabled else sm.failed("service-unavailable"))
         elif element.name == "r":
             self.requests += 1
             if self.server.acknowledges:
@@ -154,10 +166,14 @@ class FakeChat:
         self.all: list[FakeSession] = []
         self.logins: list[tuple[str, str]] = []
         self.stream_management = True
+        self.resumption = False
+        self.resumes: list[tuple[str, int]] = []
+        self.remembers: int | None = None  # what is said of a session that cannot be resumed
         self.acknowledges = True
         self.echoes = True
         self.answers_iq = True
         self.silent_at_login = False
+        self.password = "secret"
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -182,6 +198,7 @@ class FakeChat:
             "chat_port": self.port,
             "transport": "tcp",
             "chat_timeout": 5.0,
+            "reconnect": ReconnectPolicy(max_attempts=0),
             "http_transport": httpx.MockTransport(lambda _: httpx.Response(500)),
         }
         return Client(**(defaults | options))

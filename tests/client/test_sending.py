@@ -268,8 +268,9 @@ class TestMany:
             for _ in range(250):
                 await cube.chat.typing(PRIVATE)
             await cube.chat.ping()
-            link = cube.chat._life.connection
-            assert len(link._unacked) < 150
+            session = cube.chat._life.connection.session
+            assert session is not None
+            assert len(session.unacked()) < 150
 
 
 @pytest.mark.parametrize(

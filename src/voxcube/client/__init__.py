@@ -55,6 +55,7 @@ from voxcube.client.models import (
     UnreadCounts,
     User,
 )
+from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.streams import EventStream, Unsubscribe
 from voxcube.client.values import CLEAR, Clear
 from voxcube.xmpp.jid import Jid
@@ -97,6 +98,8 @@ __all__ = [
     "RateLimited",
     "ReactionEvent",
     "Reactions",
+    "Reconnect",
+    "ReconnectPolicy",
     "SearchResult",
     "ServerError",
     "Session",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from voxcube.client import wire
+from voxcube.client.catch_up import CatchUp
 from voxcube.client.changes import MessageChanges
 from voxcube.client.endpoint import Endpoint
 from voxcube.client.events import ConnectionState, Event
+from voxcube.client.http import Http
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.inbox import Inbox
 from voxcube.client.lifecycle import Lifecycle, Login
@@ -18,6 +20,7 @@ from voxcube.client.listeners import Listeners
 from voxcube.client.models import Attachment, Dialog, Message
 from voxcube.client.outbox import Outbox
 from voxcube.client.own_typing import OwnTyping
+from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.rooms import Rooms
 from voxcube.client.sends import Sends
 from voxcube.client.streams import Feed
@@ -37,28 +40,42 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         endpoint: Endpoint,
         app_id: int,
         *,
-        token: Callable[[], str | None],
+        http: Http,
         stream_management: bool = True,
         auto_mark_delivered: bool = True,
         timeout: float = 60.0,
+        reconnect: Reconnect | None = None,
     ) -> None:
         self._app_id = app_id
         self._domain = endpoint.domain
-        self._token = token
+        self._http = http
         self._sent: Feed[Message] = Feed()
         self._lost: Feed[Message] = Feed()
-        self._sends = Sends(timeout, self._sent.emit, self._lost.emit)
+        self._sends = Sends(timeout, self._report_sent, self._lost.emit)
         self._inbox = Inbox(self._sends, self._mark_received if auto_mark_delivered else None)
         self._idle_typing: Timers[Target] = Timers(self._typing_idle)
+        self._catch_up = CatchUp(
+            http,
+            user_id=lambda: self._life.user_id,
+            hold=self._inbox.hold,
+            release=self._inbox.release,
+            give=self._inbox.give,
+            keeping_up=lambda: self._inbox.messages.is_read,
+        )
         self._life = Lifecycle(
             endpoint,
             stream_management=stream_management,
+            policy=reconnect or ReconnectPolicy(),
             on_stanza=self._receive,
             on_confirmed=self._sends.confirm,
-            on_end=self._ended,
+            on_broken=self._broken,
+            on_over=self._sends.lose_all,
+            on_login=self._catch_up.logged_in,
+            on_ready=self._catch_up.ready,
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
         self.rooms = Rooms(self._life, app_id, endpoint.domain, timeout=timeout)
+        self._life.renewals.append(self.rooms._rejoin)
         super().__init__(
             {
                 Event.MESSAGE: self._inbox.messages,
@@ -98,6 +115,12 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         Messages that waited for this user arrive soon after, with ``delayed``. Calls at the same time share one
         attempt.
 
+        When the connection is lost later, the chat reconnects by itself as its ``ReconnectPolicy`` says. The server
+        keeps the session for a while: then it goes on where it broke, messages on their way included. Otherwise a new
+        one begins, and what was missed is fetched from the history and arrives with ``delayed``, each message once and
+        in the order of its dialog, before anything newer. That needs a session of the REST API for this user; without
+        one, only private messages are delivered late.
+
         Args:
             user_id: the user.
             password: the user's password, or a live session token. Without it the token of the client's current
@@ -125,10 +148,46 @@ class Chat(MessageChanges, OwnTyping, Listeners):
             raise ValueError("give the password, or create a session first")
         if not is_text(secret) or (resource is not None and not is_text(resource)):
             raise ValueError("password and resource cannot hold control characters or lone surrogates")
-        return await self._life.connect(Login(int(user_id), self._app_id, secret, resource))
+        # A session token may be renewed before it is needed again.
+        current = (lambda: secret) if password is not None else (lambda: self._token() or secret)
+        return await self._life.connect(Login(int(user_id), self._app_id, current, resource))
+
+    @property
+    def reconnect_policy(self) -> Reconnect:
+        """When to connect again by itself; may be replaced at any time, and is asked from the next loss on."""
+        return self._life.policy
+
+    @reconnect_policy.setter
+    def reconnect_policy(self, policy: Reconnect) -> None:
+        self._life.policy = policy
+
+    async def reconnect(self) -> Jid:
+        """Connects again, now, as the same user: for a network monitor that knows more than a timer.
+
+        While the chat is reconnecting this ends the wait for the next attempt; while an attempt is under way it joins
+        that; a ready connection is dropped for a new one; after ``disconnect()``, or when all attempts had failed, it
+        connects with the credentials of the last ``connect()``. Whatever arrived meanwhile is caught up on.
+
+        Returns:
+            The address of this connection; the same as before when the session could be resumed.
+
+        Raises:
+            AuthenticationFailed: the server does not accept the password any more.
+            TransportError: this attempt failed. If the chat was reconnecting it goes on by itself.
+            NotConnected: ``disconnect()`` was called meanwhile.
+            RuntimeError: ``connect()`` was never called, or the chat is disconnecting.
+
+        Source: Flutter SDK ``relogin``, XEP-0198 §5.
+
+        Example:
+            >>> network.on_available(lambda: cube.chat.reconnect())
+        """
+        return await self._life.reconnect()
 
     async def disconnect(self) -> None:
-        """Says goodbye and closes the connection. Event streams stay open; does nothing when not connected.
+        """Says goodbye and closes the connection, or ends the attempts to get one back.
+
+        Event streams stay open; does nothing when not connected.
 
         Messages on their way that the server has not confirmed yet raise ``MessageLost`` in their senders.
 
@@ -150,6 +209,7 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         await self._life.destroy()
         self._end_listening()
         self.rooms._end_listening()
+        self._catch_up.forget()
         self._inbox.forget()
 
     async def ping(self, timeout: float = 5.0) -> float:
@@ -220,7 +280,7 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         Raises:
             StanzaError: the server refused it, e.g. code 503 when the recipient blocks this user, 403 when this user
                 may not write there, 404 when there is no such user or dialog.
-            MessageLost: the connection ended before it was confirmed.
+            MessageLost: the connection ended before it was confirmed, and its session did not go on.
             ChatTimeout: it was not confirmed in time (60 seconds by default).
             NotConnected: there is no connection; nothing was sent.
             ValueError: not exactly one destination, nothing to send, an unfit id, or characters that XML forbids.
@@ -304,8 +364,16 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         elif stanza.name == "presence":
             self.rooms._receive(stanza)
 
-    def _ended(self) -> None:
-        self._sends.lose_all()
+    def _token(self) -> str | None:
+        return self._http.session.token if self._http.session else None
+
+    def _report_sent(self, message: Message) -> None:
+        if not message.is_group:  # of others the echo is an event
+            self._inbox.sent(message)
+        self._sent.emit(message)
+
+    def _broken(self, silence: float) -> None:
+        self._catch_up.broken(silence)
         self.rooms._ended()
         self._idle_typing.clear()
         self._inbox.others_typing.finish()

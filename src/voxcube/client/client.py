@@ -17,6 +17,7 @@ from voxcube.client.endpoint import Transport, chat_endpoint, check_api_url, tls
 from voxcube.client.http import Http, SessionRestorer
 from voxcube.client.messages import Messages
 from voxcube.client.models import Session
+from voxcube.client.reconnect import Reconnect
 from voxcube.client.sockets import require_websocket
 from voxcube.client.users import Users
 
@@ -48,8 +49,10 @@ class Client:
         on_session_expired: an async function that makes a new session (or returns None); called once when the
             session has ended or its known end has passed, however many requests notice, after which each of these is
             made again.
-        stream_management: confirmations for private messages (XEP-0198). Without, ``send()`` returns when a private
-            message is written.
+        stream_management: confirmations for private messages, and sessions that outlive a broken connection
+            (XEP-0198). Without, ``send()`` returns when a private message is written.
+        reconnect: when the chat connects again by itself after it lost its connection; by default a
+            ``ReconnectPolicy()``, which tries five times, five seconds apart. Any object with its ``next_delay``.
         auto_mark_delivered: tells senders by itself that their messages arrived.
         timeout: seconds for one REST request, and for connecting to the chat.
         chat_timeout: seconds to wait for the chat server's answer to one message or request.
@@ -88,6 +91,7 @@ class Client:
         allow_plaintext: bool = False,
         on_session_expired: SessionRestorer | None = None,
         stream_management: bool = True,
+        reconnect: Reconnect | None = None,
         auto_mark_delivered: bool = True,
         timeout: float = 30.0,
         chat_timeout: float = 60.0,
@@ -125,10 +129,11 @@ class Client:
         self.chat = Chat(
             endpoint,
             app_id,
-            token=lambda: self._http.session.token if self._http.session else None,
+            http=self._http,
             stream_management=stream_management,
             auto_mark_delivered=auto_mark_delivered,
             timeout=chat_timeout,
+            reconnect=reconnect,
         )
 
     @property

@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
 from voxcube.client import wire
 from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, TransportError
 from voxcube.client.sockets import Wire, dial
+from voxcube.client.stream_session import StreamSession
 from voxcube.xmpp import ns, sm, stanza
-from voxcube.xmpp.client import Authenticated, AuthFailed, Bound, ClientStream, Closed, StartTls, StreamFailed
+from voxcube.xmpp.client import (
+    Authenticated,
+    AuthFailed,
+    Bound,
+    ClientStream,
+    Closed,
+    Resumed,
+    ResumeFailed,
+    StartTls,
+    StreamFailed,
+)
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import Framing, TcpFraming, WebSocketFraming
 from voxcube.xmpp.jid import Jid
@@ -32,7 +44,7 @@ _STANZAS = frozenset(("message", "presence", "iq"))
 
 
 class Connection:
-    """Made by ``open``, which returns it when a resource is bound.
+    """Made by ``open``, which returns it when a resource is bound or an earlier session resumed.
 
     What is written in one turn of the event loop goes out in one piece, followed by one request for acknowledgement if
     anybody waits for it.
@@ -44,7 +56,9 @@ class Connection:
         stream: ClientStream,
         *,
         stream_management: bool,
+        session: StreamSession | None,
         on_authenticated: Callable[[], None],
+        on_unresumed: Callable[[], None],
         on_stanza: Callable[[Element], None],
         on_confirmed: Callable[[str], None],
         on_lost: Callable[[Exception], None],
@@ -54,10 +68,14 @@ class Connection:
         self._stream = stream
         self._stream_management = stream_management
         self._on_authenticated = on_authenticated
+        self._on_unresumed = on_unresumed
         self._on_stanza = on_stanza
         self._on_confirmed = on_confirmed
         self._on_lost = on_lost
-        self.jid: Jid | None = None
+        self.session = session
+        self.resumed = False
+        self.is_replaced = False
+        """Whether another connection of the same name has ended it: coming back would only end that one."""
         self._wire: Wire | None = None
         self._upgrade: asyncio.Task[None] | None = None
         self._bound: asyncio.Future[Jid] = self._loop.create_future()
@@ -71,14 +89,10 @@ class Connection:
         self._answers: dict[str, asyncio.Future[Element]] = {}
         self._id_prefix = secrets.token_hex(4)
         self._ids = 0
-        # Stream management (XEP-0198): message ids to confirm, None for stanzas that nobody waits for
-        self._unacked: sm.OutboundQueue[str | None] = sm.OutboundQueue()
-        self._asked = False
-        self._counting = False
-        self._handled = 0
-        self._ask = False
+        self._ask = False  # for an acknowledgement, at the end of this turn of the loop
         # Keep-alive
         self._heard = self._loop.time()
+        self._heard_at = time.time()  # while the machine sleeps only this clock goes on
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -90,12 +104,17 @@ class Connection:
         resource: str | None,
         *,
         stream_management: bool,
+        session: StreamSession | None,
         on_authenticated: Callable[[], None],
+        on_unresumed: Callable[[], None],
         on_stanza: Callable[[Element], None],
         on_confirmed: Callable[[str], None],
         on_lost: Callable[[Exception], None],
     ) -> Connection:
-        """Connects, logs in and binds. ``on_lost`` is called once if the connection ends by itself afterwards.
+        """Connects, logs in, and resumes ``session`` or binds.
+
+        ``on_unresumed`` is called when the session is over for good, before anything of the new one; ``on_lost`` once
+        if the connection ends by itself after it was made.
 
         Raises AuthenticationFailed and TransportError.
         """
@@ -106,13 +125,16 @@ class Connection:
             jid_local=local,
             password=password,
             resource=resource,
+            resume=session.resume if session is not None else None,
             starttls=endpoint.transport == "starttls",
         )
         connection = cls(
             endpoint,
             stream,
             stream_management=stream_management,
+            session=session,
             on_authenticated=on_authenticated,
+            on_unresumed=on_unresumed,
             on_stanza=on_stanza,
             on_confirmed=on_confirmed,
             on_lost=on_lost,
@@ -135,9 +157,14 @@ class Connection:
         return not self._over
 
     @property
+    def silence(self) -> float:
+        """Seconds since the server was last heard."""
+        return max(self._loop.time() - self._heard, time.time() - self._heard_at)
+
+    @property
     def acknowledges(self) -> bool:
         """Whether the server confirms what it has handled."""
-        return self._asked
+        return self.session is not None and self.session.asked
 
     # Writing
 
@@ -145,10 +172,11 @@ class Connection:
         """Sends one stanza. ``confirms``: report this message id when the server has counted the stanza."""
         if self._over:
             return
-        if self._asked:
-            waiting = self._unacked.sent(confirms)
+        data = element if isinstance(element, bytes) else serialize(element)
+        if self.session is not None and self.session.asked:
+            waiting = self.session.sent(data, confirms)
             self._ask = self._ask or confirms is not None or waiting % UNREQUESTED == 0
-        self._queue(element if isinstance(element, bytes) else serialize(element))
+        self._queue(data)
 
     async def writable(self) -> None:
         """Waits while the peer takes nothing more. Raises NotConnected when the connection ends."""
@@ -265,6 +293,7 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        self._heard_at = time.time()
         for event in self._stream.receive(data):
             if self._over:
                 return
@@ -279,7 +308,14 @@ class Connection:
                 return
             elif isinstance(event, Bound):
                 self._enter(Jid.parse(event.jid))
+            elif isinstance(event, Resumed):
+                self._resume(event.h)
+            elif isinstance(event, ResumeFailed):
+                self._give_up_session(event.h)
             elif isinstance(event, StreamFailed):
+                self.is_replaced = event.condition == "conflict"
+                if self.session is not None and not self._bound.done():
+                    self._give_up_session(None)  # asking for it again would fail again
                 said = f"{event.condition}: {event.text}" if event.text else event.condition
                 self._flush()
                 self._lose(TransportError(f"the chat stream failed: {said}"))
@@ -317,13 +353,46 @@ class Connection:
     # What the server says
 
     def _enter(self, jid: Jid) -> None:
-        self.jid = jid
+        session = self.session = StreamSession(jid)
         if self._stream_management and self._stream.sm_offered:
             # XEP-0198 §4: both sides count from here on.
-            self._queue(serialize(sm.enable()))
-            self._asked = True
+            self._queue(serialize(sm.enable(resume=True)))
+            session.asked = True
         if not self._bound.done():
             self._bound.set_result(jid)
+
+    def _resume(self, h: int) -> None:
+        """The session goes on (XEP-0198 §5): what the server does not have of it is sent again."""
+        session = self.session
+        assert session is not None
+        try:
+            self._confirm(session.acked(h))
+        except RemoteProtocolError as error:
+            self._give_up_session(None)
+            self._break(error)
+            return
+        self.resumed = True
+        for data in session.unacked():
+            self._queue(data)
+            self._ask = True
+        if not self._bound.done():
+            self._bound.set_result(session.jid)
+
+    def _give_up_session(self, h: int | None) -> None:
+        """The session is over; the server may remember how far it got."""
+        assert self.session is not None
+        if h is not None:
+            try:
+                self._confirm(self.session.acked(h))
+            except RemoteProtocolError as error:
+                log.warning("the server has handled what was never sent: %s", error)
+        self.session = None
+        self._on_unresumed()
+
+    def _break(self, error: RemoteProtocolError) -> None:
+        self._stream.fail(error.condition, error.text)
+        self._flush()
+        self._lose(TransportError(f"the server broke stream management: {error}"))
 
     def _element(self, element: Element) -> None:
         if element.name in _STANZAS:
@@ -332,32 +401,31 @@ class Connection:
             except Exception:
                 # One stanza that we cannot read must not end the connection.
                 log.exception("a <%s/> from the server could not be handled", element.name)
-            if self._counting:
-                self._handled = (self._handled + 1) % 2**32
+            if self.session is not None:
+                self.session.received()
         elif element.xmlns == ns.SM:
             try:
                 self._manage(element)
             except RemoteProtocolError as error:
-                self._stream.fail(error.condition, error.text)
-                self._flush()
-                self._lose(TransportError(f"the server broke stream management: {error}"))
+                self._break(error)
 
     def _manage(self, element: Element) -> None:
+        session = self.session
+        if session is None:
+            return
         if element.name == "r":
-            self._queue(serialize(sm.ack(self._handled)))
+            self._queue(serialize(session.ack()))
         elif element.name == "a":
-            self._confirm(self._unacked.acked(sm.read_h(element)))
+            self._confirm(session.acked(sm.read_h(element)))
         elif element.name == "enabled":
-            self._counting, self._handled = True, 0
-        elif element.name == "failed" and self._asked:
+            session.enabled(element)
+        elif element.name == "failed" and session.asked:
             log.warning("the server refused stream management; messages are not confirmed")
-            self._asked = False
-            self._confirm(self._unacked.unacked())
+            self._confirm(session.refused())
 
-    def _confirm(self, settled: list[str | None]) -> None:
-        for message_id in settled:
-            if message_id is not None:
-                self._on_confirmed(message_id)
+    def _confirm(self, message_ids: list[str]) -> None:
+        for message_id in message_ids:
+            self._on_confirmed(message_id)
 
     def _stanza(self, element: Element) -> None:
         if element.name != "iq":

@@ -14,9 +14,14 @@ class ConnectionState(Enum):
     CONNECTING = "connecting"
     AUTHENTICATED = "authenticated"
     AUTHENTICATION_FAILURE = "authentication_failure"
+    RECONNECTING = "reconnecting"
+    """The connection was lost; the next attempt is due."""
+    RESUMED = "resumed"
+    """The session goes on where the connection broke: nothing was missed."""
     READY = "ready"
     CLOSING = "closing"
     FORCE_CLOSED = "force_closed"
+    """The connection was lost, or an attempt to get it failed."""
     CLOSED = "closed"
 
 

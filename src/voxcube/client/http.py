@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -35,6 +36,8 @@ class Reply:
     data: Any
     expires_at: datetime | None = None
     """When the session ends, as far as the server said."""
+    date: datetime | None = None
+    """The server's clock, by the second."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """What ``reader`` makes of the body. Raises ApiError when the body is not of the expected form."""
@@ -134,7 +137,7 @@ class Http:
         expires_at = _expiry(response)
         if expires_at is not None and self.session is not None and token == self.session.token:
             self.expires_at = expires_at  # every use prolongs the token
-        return Reply(response.status_code, body, expires_at)
+        return Reply(response.status_code, body, expires_at, _date(response))
 
     async def _restore(self, ended: Session | None) -> bool:
         """Renews the session unless another request has done so; many requests share one call of the restorer."""
@@ -179,6 +182,13 @@ def _expiry(response: httpx.Response) -> datetime | None:
         return datetime.strptime(header.strip(), "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
     except ValueError:
         log.warning("the server sent an expiry date of unknown form: %.40r", header)
+        return None
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError):
         return None
 
 

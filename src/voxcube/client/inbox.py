@@ -33,14 +33,14 @@ class SeenIds:
         self._limit = limit
         self._ids: dict[tuple[int, str], None] = {}
 
-    def add(self, sender_id: int, message_id: str) -> bool:
-        """Remembers the id; returns whether it is new."""
+    def add(self, sender_id: int, message_id: str, *, forget: bool = True) -> bool:
+        """Remembers the id; returns whether it is new. With ``forget`` the oldest beyond the limit go."""
         key = (sender_id, message_id)
         if key in self._ids:
             return False
-        if len(self._ids) >= self._limit:
-            del self._ids[next(iter(self._ids))]
         self._ids[key] = None
+        while forget and len(self._ids) > self._limit:
+            del self._ids[next(iter(self._ids))]
         return True
 
     def clear(self) -> None:
@@ -64,10 +64,36 @@ class Inbox:
         self._sends = sends
         self._mark_received = mark_received
         self._seen = SeenIds()
+        self._held: list[Message] | None = None  # messages behind those that are fetched from the history
 
     def forget(self) -> None:
-        """Forgets which messages were given out."""
+        """Forgets which messages were given out, and those that wait."""
         self._seen.clear()
+        self._held = None
+
+    def hold(self) -> None:
+        """Keeps back the messages that arrive from now on: older ones are being fetched."""
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Gives out what was kept back, and from now on what arrives."""
+        held, self._held = self._held or [], None
+        for message in held:
+            self.give(message)
+
+    def sent(self, message: Message) -> None:
+        """This client has sent a message; in the history it is nothing new."""
+        if message.sender_id:
+            self._seen.add(message.sender_id, message.id)
+
+    def give(self, message: Message) -> None:
+        """Gives a message to the listeners, unless they had it."""
+        if message.id and not self._seen.add(message.sender_id, message.id, forget=self._held is None):
+            return
+        if self._mark_received is not None and message.markable and not message.is_own and message.dialog_id:
+            self._mark_received(message)
+        self.messages.emit(message)
 
     def receive(self, stanza: Element, me: int, own_jid: str) -> None:
         """Takes one stanza for user ``me`` with bare address ``own_jid``."""
@@ -126,11 +152,10 @@ class Inbox:
         message = wire.read_message(stanza, me, is_carbon=is_carbon)
         if message is None:
             return False
-        if message.id and not self._seen.add(message.sender_id, message.id):
-            return True
-        if self._mark_received is not None and message.markable and not message.is_own and message.dialog_id:
-            self._mark_received(message)
-        self.messages.emit(message)
+        if self._held is not None:
+            self._held.append(message)
+        else:
+            self.give(message)
         return True
 
     def _typing(self, stanza: Element, me: int) -> None:

@@ -1,16 +1,20 @@
-"""The life of the chat connection: its states, who is connected, and one attempt shared by all who ask for it."""
+"""The life of the chat connection: its states, one attempt shared by all who ask for it, and coming back by itself."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from voxcube.client.connection import Connection
 from voxcube.client.endpoint import Endpoint
 from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, StanzaError, TransportError
 from voxcube.client.events import ConnectionState, ConnectionStateChange
+from voxcube.client.reconnect import Reconnect
+from voxcube.client.stream_session import StreamSession
 from voxcube.client.streams import Feed
 from voxcube.xmpp import ns
 from voxcube.xmpp.jid import Jid
@@ -20,14 +24,17 @@ log = logging.getLogger("voxcube.client")
 
 State = ConnectionState
 
+Renewal = Callable[[Connection], Awaitable[None]]
+"""Brings back what a session of its own had and the server has forgotten; what it raises is as for a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who connects. The password is kept out of the repr."""
+    """Who connects. ``password`` is asked for each time: a session token may have been renewed meanwhile."""
 
     user_id: int
     app_id: int
-    password: str
+    password: Callable[[], str]
     resource: str | None = None
 
     def __repr__(self) -> str:
@@ -35,10 +42,12 @@ class Login:
 
 
 class Lifecycle:
-    """Owns the current connection.
+    """Owns the current connection, and gets a new one when it is lost.
 
-    ``on_stanza`` gets what the server sends, ``on_confirmed`` the ids of messages it has counted (XEP-0198), and
-    ``on_end`` is called when a connection is over, whatever the reason.
+    ``on_stanza`` gets what the server sends, ``on_confirmed`` the ids of messages it has counted (XEP-0198).
+    ``on_broken(silence)`` is called when a connection is over, whatever the reason, with how long nothing was heard
+    from the server; ``on_over`` when what was not confirmed never will be; ``on_login`` when a new session begins,
+    before anything is said in it; ``on_ready`` whenever the chat can be used.
     """
 
     def __init__(
@@ -46,22 +55,34 @@ class Lifecycle:
         endpoint: Endpoint,
         *,
         stream_management: bool,
+        policy: Reconnect,
         on_stanza: Callable[[Element], None],
         on_confirmed: Callable[[str], None],
-        on_end: Callable[[], None],
+        on_broken: Callable[[float], None],
+        on_over: Callable[[], None],
+        on_login: Callable[[], None],
+        on_ready: Callable[[], None],
     ) -> None:
         self.states: Feed[ConnectionStateChange] = Feed()
         self.state = State.IDLE
         self.user_id: int | None = None
+        self.policy = policy
+        self.renewals: list[Renewal] = []
         self._endpoint = endpoint
         self._stream_management = stream_management
         self._on_stanza = on_stanza
         self._on_confirmed = on_confirmed
-        self._on_end = on_end
+        self._on_broken = on_broken
+        self._on_over = on_over
+        self._on_login = on_login
+        self._on_ready = on_ready
         self._connection: Connection | None = None
+        self._session: StreamSession | None = None  # to be resumed
         self._login: Login | None = None
         self._attempt: asyncio.Task[Jid] | None = None
-        self._waiting = 0
+        self._waiting = 0  # callers of connect() and reconnect()
+        self._recovery: asyncio.Task[None] | None = None  # while the connection is being got back
+        self._hurry: asyncio.Future[asyncio.Task[Jid]] | None = None  # an attempt that is made before it is due
         self._closing = asyncio.Lock()
 
     @property
@@ -82,14 +103,32 @@ class Lifecycle:
             raise RuntimeError("the chat is connected already; disconnect first")
         if self.state is State.CLOSING:
             raise RuntimeError("the chat is disconnecting")
-        if self._attempt is None:
-            self._login = login
-            self.user_id = login.user_id
-            self._attempt = asyncio.create_task(self._connect(login))
-            self._attempt.add_done_callback(self._attempted)
-        elif self._login is None or self._login.user_id != login.user_id:
+        busy = self._attempt is not None or self._recovery is not None
+        if busy and (self._login is None or self._login.user_id != login.user_id):
             raise RuntimeError("the chat is connecting as another user")
+        self._login = login
+        self.user_id = login.user_id
+        return await self._now()
+
+    async def reconnect(self) -> Jid:
+        """Gets a new connection now, whatever became of the last one."""
+        if self._login is None:
+            raise RuntimeError("the chat was never connected")
+        if self.state is State.CLOSING:
+            raise RuntimeError("the chat is disconnecting")
+        if self.state is State.READY and self._connection is not None:
+            reason = NotConnected("the connection was dropped to get another one")
+            self._broken(reason)
+            self._begin_recovery(reason)
+        return await self._now()
+
+    async def _now(self) -> Jid:
+        """Joins the attempt under way, or begins one."""
         attempt = self._attempt
+        if attempt is None:
+            attempt = self._begin(self._connect() if self._recovery is None else self._dial())
+            if self._hurry is not None and not self._hurry.done():
+                self._hurry.set_result(attempt)
         self._waiting += 1
         try:
             return await asyncio.shield(attempt)
@@ -97,7 +136,7 @@ class Lifecycle:
             task = asyncio.current_task()
             if attempt.cancelled() and not (task is not None and task.cancelling()):
                 raise NotConnected("the chat was disconnected while it was connecting") from None
-            if self._waiting == 1:  # nobody else wants it
+            if self._waiting == 1 and self._recovery is None:  # nobody else wants it
                 attempt.cancel()
                 await asyncio.wait([attempt])
             raise
@@ -105,12 +144,13 @@ class Lifecycle:
             self._waiting -= 1
 
     async def disconnect(self) -> None:
-        """Ends the connection, or the attempt to get one. A second call waits for the first."""
+        """Ends the connection, or the attempts to get one. A second call waits for the first."""
         async with self._closing:
-            if self._attempt is not None:
-                attempt = self._attempt
-                attempt.cancel()
-                await asyncio.wait([attempt])
+            tasks = [task for task in (self._recovery, self._attempt) if task is not None]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
             connection = self._connection
             if connection is None or self.state is not State.READY:
                 return
@@ -119,7 +159,7 @@ class Lifecycle:
                 connection.write(Element("presence", {"type": "unavailable"}))
                 await connection.close()
             finally:
-                self._end(State.CLOSED)
+                self._close()
 
     async def destroy(self) -> None:
         """Disconnects and forgets the user; the state streams end with the news of it."""
@@ -128,51 +168,77 @@ class Lifecycle:
         self._set(State.IDLE)
         self.states.close()
 
-    async def _connect(self, login: Login) -> Jid:
+    # One attempt
+
+    def _begin(self, attempt: Coroutine[Any, Any, Jid]) -> asyncio.Task[Jid]:
+        self._attempt = asyncio.create_task(attempt)
+        self._attempt.add_done_callback(self._attempted)
+        return self._attempt
+
+    def _attempted(self, attempt: asyncio.Task[Jid]) -> None:
+        if self._attempt is attempt:
+            self._attempt = None
+        if not attempt.cancelled():
+            attempt.exception()  # whoever waits for it has it
+
+    async def _connect(self) -> Jid:
+        """An attempt that somebody asked for: when it fails, that is the end of it."""
+        try:
+            return await self._dial()
+        except BaseException as error:
+            self._close(error if isinstance(error, Exception) else None)
+            raise
+
+    async def _dial(self) -> Jid:
+        """One attempt; leaves the state FORCE_CLOSED or AUTHENTICATION_FAILURE when it fails."""
+        login = self._login
+        assert login is not None
         self._set(State.CONNECTING)
         try:
             async with asyncio.timeout(self._endpoint.timeout):
                 connection = await Connection.open(
                     self._endpoint,
                     f"{login.user_id}-{login.app_id}",
-                    login.password,
+                    login.password(),
                     login.resource,
                     stream_management=self._stream_management,
+                    session=self._session,
                     on_authenticated=lambda: self._set(State.AUTHENTICATED),
+                    on_unresumed=self._over,
                     on_stanza=self._on_stanza,
                     on_confirmed=self._on_confirmed,
                     on_lost=self._lost,
                 )
                 self._connection = connection
-                await self._announce(connection)
+                self._session = connection.session
+                if not connection.resumed:
+                    self._on_login()
+                    await self._announce(connection)
             if not connection.is_open:
                 raise NotConnected("the connection ended as soon as it was made")
-            self._set(State.READY)
         except AuthenticationFailed as error:
             self._set(State.AUTHENTICATION_FAILURE, error)
-            self._end(State.CLOSED, error)
             raise
-        except TransportError as error:
-            self._fail(error)
-            raise
-        except (TimeoutError, NotConnected, ChatTimeout) as cause:
-            failure = TransportError(str(cause) or f"the chat did not answer in {self._endpoint.timeout:g} s")
-            self._fail(failure)
+        except (TransportError, TimeoutError, NotConnected, ChatTimeout) as cause:
+            failure = cause if isinstance(cause, TransportError) else TransportError(self._reason(cause))
+            self._drop()
+            self._set(State.FORCE_CLOSED, failure)
             raise failure from cause
         except BaseException:
-            self._end(State.CLOSED)
+            self._drop()
             raise
-        finally:
-            self._attempt = None
-        assert connection.jid is not None
-        return connection.jid
+        if connection.resumed:
+            self._set(State.RESUMED)
+        self._set(State.READY)
+        self._on_ready()
+        assert connection.session is not None
+        return connection.session.jid
 
-    def _attempted(self, attempt: asyncio.Task[Jid]) -> None:
-        if self._attempt is attempt:  # cancelled before its first step
-            self._attempt = None
+    def _reason(self, cause: BaseException) -> str:
+        return str(cause) or f"the chat did not answer in {self._endpoint.timeout:g} s"
 
     async def _announce(self, connection: Connection) -> None:
-        """Makes a bound stream usable: confirmations, copies of what other devices send, presence."""
+        """Makes a bound stream usable: copies of what other devices send, presence, and what the last session had."""
         carbons = Element("iq", {"type": "set"}, [Element("enable", {"xmlns": ns.CARBONS})])
         answer = connection.request(carbons, self._endpoint.timeout)
         connection.write(Element("presence"))
@@ -180,22 +246,92 @@ class Lifecycle:
             await answer
         except StanzaError as error:
             log.warning("the server sends no copies of what other devices send: %s", error)
+        for renew in self.renewals:
+            try:
+                await renew(connection)
+            except StanzaError as error:
+                log.warning("something of the last session did not come back: %s", error)
+
+    # The connection is lost
 
     def _lost(self, error: Exception) -> None:
         """The connection ended by itself."""
-        if self.state is State.READY:
-            self._fail(error)
+        if self.state is State.READY and self._connection is not None:
+            replaced = self._connection.is_replaced
+            self._broken(error)
+            if replaced or not self._begin_recovery(error):
+                self._close(error)
 
-    def _fail(self, error: Exception) -> None:
+    def _broken(self, error: Exception) -> None:
+        self._drop()
+        if self._session is not None and self._session.resume is None:
+            self._over()
         self._set(State.FORCE_CLOSED, error)
-        self._end(State.CLOSED, error)
 
-    def _end(self, state: State, error: Exception | None = None) -> None:
+    def _begin_recovery(self, error: Exception) -> bool:
+        """Returns whether the policy lets it."""
+        delay = self.policy.next_delay(1)
+        if delay is None:
+            return False
+        self._recovery = asyncio.create_task(self._recover(delay, error))
+        return True
+
+    async def _recover(self, delay: float | None, error: Exception) -> None:
+        """Tries again until there is a connection, or the policy gives up."""
+        failed: Exception | None = error
+        try:
+            for number in itertools.count(2):
+                if delay is None:
+                    break
+                try:
+                    await self._due(delay)
+                    failed = None
+                    break
+                except TransportError as failure:
+                    failed = failure
+                delay = self.policy.next_delay(number)
+        except AuthenticationFailed as failure:
+            failed = failure
+        except asyncio.CancelledError:
+            failed = NotConnected("the chat was disconnected")
+            raise
+        except Exception as failure:
+            log.exception("the chat does not come back")
+            failed = failure
+        finally:
+            self._recovery = None
+            if failed is not None:
+                self._close(failed)
+
+    async def _due(self, delay: float) -> None:
+        """One attempt after the delay, or sooner when somebody asks for it."""
+        self._set(State.RECONNECTING)
+        attempt = self._attempt
+        if attempt is None:
+            hurry = self._hurry = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait([hurry], timeout=delay)
+                attempt = hurry.result() if hurry.done() else self._begin(self._dial())
+            finally:
+                self._hurry = None
+        await asyncio.shield(attempt)
+
+    def _drop(self) -> None:
+        """The connection is over; its session may go on."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._on_broken(connection.silence)
             connection.abort()
-        self._on_end()
-        self._set(state, error)
+
+    def _over(self) -> None:
+        """The session is over as well."""
+        self._session = None
+        self._on_over()
+
+    def _close(self, error: Exception | None = None) -> None:
+        self._drop()
+        self._over()
+        self._set(State.CLOSED, error)
 
     def _set(self, new: State, error: Exception | None = None) -> None:
         old, self.state = self.state, new

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from voxcube.client import wire
+from voxcube.client.connection import Connection
 from voxcube.client.errors import ChatTimeout, NotConnected
 from voxcube.client.events import JoinEvent, KickEvent, LeaveEvent
 from voxcube.client.ids import new_message_id
@@ -194,15 +195,15 @@ class Rooms:
         history = Element("history", {"maxstanzas": "0"})
         return Element("presence", attrs, [Element("x", {"xmlns": ns.MUC}, [history])])
 
-    def _rejoin(self) -> None:
-        """A new connection is in no room yet; to be called when it is ready."""
+    async def _rejoin(self, connection: Connection) -> None:
+        """A new session is in no room yet (`lifecycle.Renewal`). A room that is closed by now is left."""
         for dialog_id in self._rooms:
-            self._life.connection.write(self._presence(dialog_id, None))
+            connection.write(self._presence(dialog_id, None))
 
     def _receive(self, stanza: Element) -> None:
         """Takes a presence."""
         user_id, dialog_id = wire.occupant(stanza.get("from") or "")
-        if dialog_id is None:
+        if dialog_id is None or not user_id:
             return
         own, kind = user_id == self._life.user_id, stanza.get("type")
         answer = self._waiting.get(stanza.get("id") or "")

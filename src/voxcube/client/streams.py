@@ -67,6 +67,11 @@ class EventStream(Generic[T]):
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it has room for a good many more events."""
+        return len(self._queue) <= self._limit // 2
+
     def close(self) -> None:
         """Takes no further events; the iterator ends after those already queued."""
         self._closed = True
@@ -115,6 +120,10 @@ class _Callback(Generic[T]):
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
 
+    @property
+    def is_read(self) -> bool:
+        return len(self._queue) <= QUEUE_LIMIT // 2
+
     def close(self) -> None:
         self._closed = True
         self._queue.clear()
@@ -156,6 +165,11 @@ class Feed(Generic[T]):
             stream.push(event)
         for callback in tuple(self._callbacks):
             callback.push(event)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether every listener keeps up."""
+        return all(stream.is_read for stream in self._streams) and all(each.is_read for each in self._callbacks)
 
     def open(self, accepts: Callable[[T], bool] | None = None) -> EventStream[T]:
         """A new iterator over the events from now on that ``accepts`` lets through."""
