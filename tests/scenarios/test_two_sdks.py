@@ -10,7 +10,17 @@ import pytest
 
 from tests.support.js_user import JsUser
 from tests.support.server_process import ServerProcess
-from voxcube.client import Attachment, Client, DeliveryStatus, EventStream, MessageState, StanzaError, TypingEvent
+from voxcube.client import (
+    Attachment,
+    Client,
+    DeleteEvent,
+    DeliveryStatus,
+    EditEvent,
+    EventStream,
+    MessageState,
+    StanzaError,
+    TypingEvent,
+)
 
 PASSWORD = "correct horse"
 HELLO = "Lunch? 🍕 <b>&amp;</b> ünïcode"
@@ -166,3 +176,52 @@ async def test_the_same_refusals(pair: Pair) -> None:
     found, error = await pair.bob.event("messageError")
     assert (found, error["code"]) == (message_id, refused.value.code)
     assert refused.value.code == 404
+
+
+async def test_edits_and_deletes(pair: Pair) -> None:
+    ann, bob = pair.ann, pair.bob
+    private = await ann.dialogs.create_private(pair.bob_id)
+    group = await ann.dialogs.create_group("Lunch", [pair.bob_id])
+    edited, deleted, messages = ann.chat.edited(), ann.chat.deleted(), ann.chat.messages()
+    for dialog in (private, group):
+        ours = await ann.chat.send(dialog, "ours")
+        await ann.chat.edit(ours, dialog, "ours, edited", last=True, properties=DEEP)
+        message_id, last, body, dialog_id, user_id, extension = await bob.event(
+            "edited", lambda *a, of=ours.id: a[0] == of
+        )
+        assert (message_id, last, body, dialog_id, user_id) == (ours.id, True, "ours, edited", dialog.id, pair.ann_id)
+        assert extension["meta"] == DEEP["meta"]
+        await ann.chat.delete(ours, dialog)
+        assert await bob.event("deleted", lambda *a, of=ours.id: a[0] == of) == [ours.id, dialog.id, pair.ann_id]
+
+        to: int | str = pair.ann_id if dialog is private else dialog.id
+        theirs = await pair.bob_sends(to, "theirs", dialog_id=dialog.id)
+        assert (await next_of(messages)).id == theirs
+        change = {"to": to, "dialogId": dialog.id}
+        await bob.call(
+            "chat.editMessage", change | {"originMessageId": theirs, "body": "theirs, edited", "last": False}
+        )
+        assert await next_of(edited) == EditEvent(theirs, dialog.id, pair.bob_id, "theirs, edited")
+        [read] = await ann.messages.list(dialog.id)
+        assert (read.id, read.body) == (theirs, "theirs, edited")
+        await bob.call("chat.deleteMessage", change | {"messageId": theirs})
+        assert await next_of(deleted) == DeleteEvent(theirs, dialog.id, pair.bob_id)
+        assert await ann.messages.count(dialog.id) == 0
+
+
+async def test_edits_and_deletes_over_rest(pair: Pair) -> None:
+    ann, bob = pair.ann, pair.bob
+    group = await ann.dialogs.create_group("Lunch", [pair.bob_id])
+    edited, deleted = ann.chat.edited(), ann.chat.deleted()
+    ours, theirs = await ann.chat.send(group, "ours"), await pair.bob_sends(group.id, "theirs")
+    await ann.messages.update(group.id, ours.id, body="ours, edited")
+    assert (await bob.event("edited"))[2] == "ours, edited"
+    assert (await next_of(edited)).message_id == ours.id  # over REST one's own sessions hear of it too
+    await ann.messages.delete(ours.id, force=True)
+    assert await bob.event("deleted") == [ours.id, group.id, pair.ann_id]
+    assert await next_of(deleted) == DeleteEvent(ours.id, group.id, pair.ann_id)
+    await bob.call("chat.message.update", theirs, {"chat_dialog_id": group.id, "message": "theirs, edited"})
+    event = await next_of(edited)
+    assert (event.message_id, event.body, event.user_id) == (theirs, "theirs, edited", pair.bob_id)
+    await bob.call("chat.message.delete", [theirs], {"force": 1})
+    assert await next_of(deleted) == DeleteEvent(theirs, group.id, pair.bob_id)
