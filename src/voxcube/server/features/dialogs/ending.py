@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,10 +85,11 @@ class DialogEndings:
             return effects
 
         effects = await self._run(run, dialog_id)
+        if not effects.shown:
+            return
         # A message that was accepted while nobody knew yet that the dialog is hidden brings it back all the same.
-        if effects.shown and await self._transactions.run(
-            lambda tx: membership.show_if_newer(tx, dialog_id, user_id), dialog=dialog_id
-        ):
+        show = functools.partial(membership.show_if_newer, dialog_id=dialog_id, user_id=user_id)
+        if await self._transactions.run(show, dialog=dialog_id):
             self._cache.forget(*effects.keys)
 
     async def clear(self, app_id: int, user_id: int, dialog_id: str, *, force: bool) -> None:
