@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import pkgutil
 import re
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voxcube.server import storage
-from voxcube.server.storage import dialogs, history, migrate, users
+from voxcube.server.storage import history, listed, migrate, users
 from voxcube.server.storage.sql import Bulk, Query
 
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
@@ -32,9 +33,12 @@ def statements() -> Iterator[tuple[str, str]]:
                 yield f"{module.name}.{name}", value.compiled("sqlite")[0]
             elif isinstance(value, Bulk):
                 yield f"{module.name}.{name}", value.sqlite(2)
-    for wanted in ((), (("_id", "in"),)):
-        yield f"dialogs.page{wanted}", dialogs._page(wanted, "activity", True).compiled("sqlite")[0]
-        yield f"dialogs.total{wanted}", dialogs._total(wanted).compiled("sqlite")[0]
+    for order, descending in itertools.product(("activity", "updated_at"), (False, True)):
+        yield f"listed.nearest {order} {descending}", listed._nearest(order, descending).compiled("sqlite")[0]
+    every: tuple[tuple[str, str], ...] = (*((name, "eq") for name in listed._OF_VIEWER), ("occupants_ids", "nin"))
+    for among_ids, wanted in itertools.product((False, True), ((), (("updated_at", "gt"),), every)):
+        yield f"listed.page {among_ids} {wanted}", listed._page(among_ids, wanted, "name", True).compiled("sqlite")[0]
+        yield f"listed.total {among_ids} {wanted}", listed._total(among_ids, wanted).compiled("sqlite")[0]
     for wanted in ((), (("date_sent", "gt"),), (("_id", "eq"),), (("_id", "in"),)):
         yield f"history.page{wanted}", history._page(wanted, "date_sent", True).compiled("sqlite")[0]
 

@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: Operators of conditions. ``in`` and ``nin`` take lists; ``between`` is two conditions by the time it is here.
-OPERATORS = ("eq", "ne", "in", "nin", "lt", "lte", "gt", "gte", "start_with")
+#: Operators of conditions. ``in`` and ``nin`` take lists; ``between`` and ``all`` are several conditions by the time
+#: they are here. ``ctn`` (contains) is without case. Of a field that is a list itself, ``eq`` means that it has the
+#: value, ``in`` any of them.
+OPERATORS = ("eq", "ne", "in", "nin", "lt", "lte", "gt", "gte", "start_with", "ctn")
 
 MAX_SKIP = 100_000  # a skip costs its depth
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``field`` compared with ``value`` by one of OPERATORS; several conditions are ANDed."""
+    """``field`` compared with ``value`` by one of OPERATORS; several conditions are ANDed.
+
+    ``key`` says which one, where the field is an object: ``extensions[city]``.
+    """
 
     field: str
     operator: str
     value: Any
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

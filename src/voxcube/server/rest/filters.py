@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -16,6 +18,7 @@ from voxcube.server.rest.normalise import Tree
 from voxcube.server.rest.shape import as_list
 
 _ALIASES = {"ge": "gte", "le": "lte", "or": "in"}
+_KEY_MAX = 64
 
 
 class Kind(Enum):
@@ -23,8 +26,15 @@ class Kind(Enum):
 
     TEXT = "text"
     INTEGER = "integer"
+    INTEGERS = "integers"  # a list of integers: which ones are in it can be asked
     SECONDS = "seconds"  # a date, kept in seconds
     MILLISECONDS = "milliseconds"  # a date, kept in milliseconds and shown in seconds
+    OBJECT = "object"  # texts by key: ``extensions[city]``
+
+
+_EQUALITY = ("eq", "ne", "in", "nin")
+_OF_TEXTS = ("start_with", "ctn")
+_MADE_OF = {"all": {"eq"}, "between": {"gte", "lte"}}  # several conditions each
 
 
 def conditions(
@@ -39,31 +49,53 @@ def conditions(
     Raises Invalid, by field, for an operator that the field has not, or a value of the wrong kind.
     """
     found: list[Condition] = []
-    for name, value in tree.items():
+    for name, given in tree.items():
         field = (aliases or {}).get(name, name)
         kind = fields.get(field)
-        if kind is None:
-            continue
-        given = value if isinstance(value, dict) else {"eq": value}
-        for operator, operand in given.items():
-            operator = _ALIASES.get(operator, operator)
-            if operator == "between":
-                found.extend(_between(field, kind, operand))
-            elif operator not in operators:
-                raise Invalid({field: [f"has no operator {operator}"]})
-            elif kind is not Kind.TEXT and operator == "start_with":
-                raise Invalid({field: ["has no operator start_with"]})
-            else:
-                found.extend(_condition(field, kind, operator, operand))
+        if kind is Kind.OBJECT:
+            for key, value in _by_key(field, given).items():
+                found.extend(replace(one, key=key) for one in _of_field(field, kind, value, operators))
+        elif kind is not None:
+            found.extend(_of_field(field, kind, given, operators))
     return found
+
+
+def _by_key(field: str, given: Any) -> Tree:
+    if not isinstance(given, dict):
+        raise Invalid({field: ["must name a key: " + field + "[key]"]})
+    for key in given:
+        if not key or len(key) > _KEY_MAX or '"' in key or "\\" in key:
+            raise Invalid({field: ["has no such key"]})
+    return given
+
+
+def _of_field(field: str, kind: Kind, value: Any, operators: Collection[str]) -> Iterator[Condition]:
+    for operator, operand in (value if isinstance(value, dict) else {"eq": value}).items():
+        operator = _ALIASES.get(operator, operator)
+        if not _MADE_OF.get(operator, {operator}) <= _possible(kind, operators):
+            raise Invalid({field: [f"has no operator {operator}"]})
+        if operator == "all":
+            for item in as_list(operand):
+                yield from _condition(field, kind, "eq", item)
+        elif operator == "between":
+            yield from _between(field, kind, operand)
+        else:
+            yield from _condition(field, kind, operator, operand)
+
+
+def _possible(kind: Kind, operators: Collection[str]) -> set[str]:
+    if kind is Kind.INTEGERS:
+        return set(operators).intersection(_EQUALITY)
+    return set(operators).difference(() if kind in (Kind.TEXT, Kind.OBJECT) else _OF_TEXTS)
 
 
 def _condition(field: str, kind: Kind, operator: str, operand: Any) -> list[Condition]:
     # A list given to plain equality means "in"; so does JS's comma list of ids and numbers (rest §6.1).
-    if operator == "eq" and (isinstance(operand, list) or (kind is Kind.INTEGER and "," in str(operand))):
+    numbers = kind in (Kind.INTEGER, Kind.INTEGERS)
+    if operator == "eq" and (isinstance(operand, list) or ((numbers or field == "_id") and "," in str(operand))):
         operator = "in"
-    if operator == "eq" and field == "_id" and "," in str(operand):
-        operator = "in"
+    if operator == "ne" and kind is Kind.INTEGERS:
+        operator = "nin"
     if operator in ("in", "nin"):
         return [Condition(field, operator, [_value(field, kind, item) for item in as_list(operand)])]
     if isinstance(operand, (list, dict)) or operand is None:
@@ -95,7 +127,7 @@ def _value(field: str, kind: Kind, given: Any) -> Any:
 def _text(given: Any) -> str:
     if isinstance(given, (dict, list)) or given is None:
         raise ValueError
-    return given if isinstance(given, str) else str(given)
+    return given if isinstance(given, str) else json.dumps(given)
 
 
 def _integer(given: Any) -> int:
@@ -126,12 +158,16 @@ def milliseconds(given: Any) -> int:
 _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _text,
     Kind.INTEGER: _integer,
+    Kind.INTEGERS: _integer,
+    Kind.OBJECT: _text,
     Kind.SECONDS: lambda given: milliseconds(given) // 1000,
     Kind.MILLISECONDS: milliseconds,
 }
 _WRONG = {
     Kind.TEXT: "must be a string",
     Kind.INTEGER: "must be an integer",
+    Kind.INTEGERS: "must be integers",
+    Kind.OBJECT: "must be a string",
     Kind.SECONDS: "must be a date",
     Kind.MILLISECONDS: "must be a date",
 }

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, func, insert, not_, select, union_all, update
+from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
-from voxcube.server.core.listing import Listing, Order
+from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import Dialog, DialogType, Member, pair_key
+from voxcube.server.storage import listed
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.inbox import LARGE
-from voxcube.server.storage.listing import Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.inbox import LARGE, VIEWER
+from voxcube.server.storage.listed import FILTERS
 from voxcube.server.storage.receipts import DELIVERED, READ
-from voxcube.server.storage.schema import dialogs, members, messages, receipts
+from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_insert, bulk_query, in_list
 from voxcube.server.storage.users import name_key
 
@@ -30,7 +31,7 @@ MEMBER_NAMES = (
 )
 _DIALOG = tuple(dialogs.c[name] for name in DIALOG_NAMES)
 _MEMBER = tuple(members.c[name] for name in MEMBER_NAMES)
-_LAST = (messages.c.id, messages.c.body, messages.c.sender_id)
+_LAST = tuple(messages.c[name] for name in ("id", "body", "sender_id", "seq", "date_sent"))
 _APP = dialogs.c.app_id == bindparam("app")
 
 _BY_ID = Query(select(*_DIALOG).where(_APP, dialogs.c.id == bindparam("id")), "app", "id")
@@ -40,57 +41,30 @@ _OF_MEMBER = Query(
     *("dialog", "user"),
 )
 
-# The sum hides `app_id` from its index: a list starts at the user's memberships,
-# not at all dialogs of the application.
-_SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=dialogs.c.app_id.type)
-_VIEWER = bindparam("viewer", type_=members.c.user_id.type)
-_OWN_ROW = and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == _VIEWER)
+_SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=dialogs.c.app_id.type)  # starts at the ids
+_OWN_ROW = and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == VIEWER)
+_OWN_HIDDEN = and_(
+    hidden_messages.c.dialog_id == dialogs.c.id,
+    hidden_messages.c.user_id == VIEWER,
+    hidden_messages.c.seq == dialogs.c.last_seq,
+)
 _ROWS = (
-    select(*_DIALOG, *_MEMBER, *_LAST)
+    select(*_DIALOG, *_MEMBER, *_LAST, hidden_messages.c.seq)
     .select_from(dialogs)
     .outerjoin(members, _OWN_ROW)
     .outerjoin(messages, and_(messages.c.dialog_id == dialogs.c.id, messages.c.seq == dialogs.c.last_seq))
+    .outerjoin(hidden_messages, _OWN_HIDDEN)
     .where(_SAME_APP)
 )
-_m = members.alias("m")
-_d = dialogs.alias("d")
-# What a user's list holds: dialogs it is in and has not put away, and the application's broadcasts (rest §6.1).
-_LISTED = union_all(
-    select(_m.c.dialog_id).where(
-        _m.c.user_id == bindparam("viewer", type_=members.c.user_id.type),
-        _m.c.active,
-        not_(_m.c.hidden),
-        _m.c.type != int(DialogType.BROADCAST),
-    ),
-    select(_d.c.id).where(
-        _d.c.app_id == bindparam("app"),
-        _d.c.type == int(DialogType.BROADCAST),
-        ~select(_m.c.user_id)
-        .where(
-            _m.c.dialog_id == _d.c.id, _m.c.user_id == bindparam("viewer", type_=members.c.user_id.type), _m.c.hidden
-        )
-        .exists(),
-    ),
-).subquery()
-_VISIBLE = dialogs.c.id.in_(select(_LISTED.c.dialog_id))
-_VIEW = Query(_ROWS.where(dialogs.c.id == bindparam("id")), "app", "viewer", "id")
-
-#: What a list can be filtered and sorted by.
-FILTERS = {
-    "_id": dialogs.c.id,
-    "type": cast(dialogs.c.type, BigInteger),
-    "name": dialogs.c.name,
-    "user_id": dialogs.c.owner_id,
-    "last_message_date_sent": dialogs.c.last_date_sent,
-    "created_at": dialogs.c.created_at,
-    "updated_at": dialogs.c.updated_at,
-}
-_ORDERS = {
-    **{name: FILTERS[name] for name in ("_id", "created_at", "updated_at")},
-    "name": func.coalesce(dialogs.c.name, ""),
-    "last_message_date_sent": func.coalesce(dialogs.c.last_date_sent, 0),
-    "activity": func.coalesce(dialogs.c.last_date_sent, dialogs.c.created_at // 1000),
-}
+_VIEWS = Query(_ROWS.where(in_list(dialogs.c.id, "ids")), "app", "viewer", "ids")
+# The newest message that the viewer has not deleted for itself, above a seq.
+_NEWEST_SHOWN = bulk_query(
+    "SELECT m.dialog_id, m.id, m.body, m.sender_id, m.seq, m.date_sent FROM {source} CROSS JOIN messages AS m"
+    " WHERE m.dialog_id = {0} AND m.seq = (SELECT n.seq FROM messages AS n WHERE n.dialog_id = {0} AND n.seq > {2}"
+    " AND NOT EXISTS (SELECT 1 FROM hidden_messages AS h WHERE h.dialog_id = {0} AND h.user_id = {1} AND h.seq = n.seq)"
+    " ORDER BY n.seq DESC LIMIT 1)",
+    *(messages.c.dialog_id, messages.c.sender_id, messages.c.seq),
+)
 
 _OCCUPANTS = Query(
     select(members.c.dialog_id, members.c.user_id)
@@ -100,8 +74,8 @@ _OCCUPANTS = Query(
 )
 _ADMINS = Query(
     select(members.c.dialog_id, members.c.user_id)
-    .where(in_list(members.c.dialog_id, "dialogs"), members.c.active, members.c.admin)
-    .order_by(members.c.dialog_id, members.c.user_id),
+    .where(in_list(members.c.dialog_id, "dialogs"), members.c.admin)
+    .order_by(members.c.user_id),
     "dialogs",
 )
 _COUNTS = Query(
@@ -116,18 +90,15 @@ _PROGRESS = bulk_query(
     " WHERE r.dialog_id = {0} AND r.low <= {1} AND r.high >= {1} AND r.user_id <> {2} GROUP BY {0}",
     *(receipts.c.dialog_id, receipts.c.low, receipts.c.user_id),
 )
-_UNREAD = Query(
+# Rows of a broadcast are not active: who has seen it once has one (rest §5).
+_COUNTED = or_(members.c.active, members.c.type == int(DialogType.BROADCAST))
+_OF_VIEWER = (
     select(dialogs.c.id, dialogs.c.live - members.c.settled)
     .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
-    .where(_APP, members.c.user_id == _VIEWER, members.c.active),
-    *("app", "viewer"),
+    .where(_SAME_APP, members.c.user_id == VIEWER, _COUNTED, not_(members.c.hidden))
 )
-_UNREAD_OF = Query(
-    select(dialogs.c.id, dialogs.c.live - members.c.settled)
-    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
-    .where(_APP, members.c.user_id == _VIEWER, members.c.active, in_list(members.c.dialog_id, "dialogs")),
-    *("app", "viewer", "dialogs"),
-)
+_UNREAD = Query(_OF_VIEWER, "app", "viewer")
+_UNREAD_OF = Query(_OF_VIEWER.where(in_list(members.c.dialog_id, "dialogs")), "app", "viewer", "dialogs")
 
 _STORED = (*DIALOG_NAMES, "name_key", "fields_key", "copied", "listed_at", "listed_activity")
 _INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _STORED}), *_STORED)
@@ -145,8 +116,9 @@ _SHOW = Query(
 class DialogView:
     """A dialog as one user sees it. ``member`` is the user's own row, None where there is none (yet).
 
-    ``occupants`` and ``count`` are those that the type of dialog shows (rest §5); ``progress`` is how far anybody else
-    has come with the last message (0, DELIVERED or READ).
+    ``last_…`` are of the newest message that the user has neither deleted nor cleared for itself. ``occupants`` and
+    ``count`` are those that the type of dialog shows (rest §5); ``progress`` is how far anybody else has come with the
+    last message (0, DELIVERED or READ).
     """
 
     dialog: Dialog
@@ -154,6 +126,8 @@ class DialogView:
     last_id: str | None = None
     last_body: str | None = None
     last_sender: int | None = None
+    last_seq: int = 0
+    last_date_sent: int | None = None
     occupants: tuple[int, ...] = ()
     count: int | None = None
     admins: tuple[int, ...] = ()
@@ -194,29 +168,26 @@ class DialogStore:
         """One dialog as ``viewer`` sees it; whether it may is not decided here."""
 
         async def read(tx: Tx) -> DialogView | None:
-            row = await tx.row(_VIEW, app_id, viewer, dialog_id)
-            return None if row is None else (await _views(tx, [row], viewer))[0]
+            views = await _views(tx, app_id, viewer, [dialog_id])
+            return views[0] if views else None
 
         return await self._database.read(read)
 
-    async def page(self, app_id: int, viewer: int, listing: Listing) -> tuple[int, list[DialogView]]:
-        """How many dialogs of the user's list meet the conditions (on FILTERS), and one page of them."""
-        wanted, given = shape(listing.conditions), values(listing.conditions)
-        order = listing.order or Order("activity", True)
+    async def page(self, app_id: int, viewer: int, listing: Listing, own: int) -> tuple[int, list[DialogView]]:
+        """How many dialogs of the user's list meet the conditions (on FILTERS), and one page of them.
+
+        ``own`` is the fact LISTED of `inbox.py`.
+        """
 
         async def read(tx: Tx) -> tuple[int, list[DialogView]]:
-            total: int = await tx.value(_total(wanted), app_id, viewer, *given)
-            query = _page(wanted, order.field, order.descending)
-            rows = await tx.fetch(query, app_id, viewer, *given, listing.limit, listing.skip) if total else []
-            return total, await _views(tx, rows, viewer)
+            total, ids = await listed.page(tx, app_id, viewer, listing, own)
+            return total, await _views(tx, app_id, viewer, ids)
 
         return await self._database.read(read)
 
-    async def count(self, app_id: int, viewer: int, listing: Listing) -> int:
-        """How many dialogs of the user's list meet the conditions."""
-        query, given = _total(shape(listing.conditions)), values(listing.conditions)
-        total: int = await self._database.read(lambda tx: tx.value(query, app_id, viewer, *given))
-        return total
+    async def count(self, app_id: int, viewer: int, listing: Listing, own: int) -> int:
+        """How many dialogs of the user's list meet the conditions; ``own`` as of ``page``."""
+        return await self._database.read(lambda tx: listed.count(tx, app_id, viewer, listing, own))
 
     async def unread(self, app_id: int, viewer: int, ids: Sequence[str] | None) -> dict[str, int]:
         """Unread messages by dialog, for the user's dialogs, or those of them that are among ``ids``."""
@@ -259,69 +230,64 @@ class DialogStore:
         await tx.execute(_SHOW, dialog_id, user_id)
 
 
-@memoised
-def _page(wanted: Shape, order: str, descending: bool) -> Query:
-    clauses, names = where(FILTERS, wanted)
-    column = _ORDERS[order]
-    keys = (column.desc(), dialogs.c.id.desc()) if descending else (column, dialogs.c.id)
-    return paged(_ROWS.where(_VISIBLE, *clauses).order_by(*keys), "app", "viewer", *names)
-
-
-@memoised
-def _total(wanted: Shape) -> Query:
-    clauses, names = where(FILTERS, wanted)
-    return Query(
-        select(func.count()).select_from(dialogs).where(_SAME_APP, _VISIBLE, *clauses), "app", "viewer", *names
-    )
-
-
-async def _views(tx: Tx, rows: Sequence[Row], viewer: int) -> list[DialogView]:
-    found = [_view(row) for row in rows]
-    people = await _people(tx, found, viewer)
+async def _views(tx: Tx, app_id: int, viewer: int, ids: list[str]) -> list[DialogView]:
+    """Those of the dialogs that there are, in the order of their ids."""
+    rows = {row[0]: row for row in await tx.fetch(_VIEWS, app_id, viewer, ids)} if ids else {}
+    views = [_view(rows[id_]) for id_ in ids if id_ in rows]
+    # Nearly always the last message is there to be seen; where the viewer has deleted it, the one before is.
+    hidden = {
+        view.dialog.id: (view.dialog.id, viewer, max(view.dialog.cleared, view.member.hidden_before))
+        for view in views
+        if view.member is not None and rows[view.dialog.id][-1] is not None
+    }
+    before = {row[0]: _last(row[1:]) for row in await tx.pick(_NEWEST_SHOWN, list(hidden.values()))}
+    views = [
+        replace(view, **before.get(view.dialog.id) or _last()) if view.dialog.id in hidden else view for view in views
+    ]
+    people = await _people(tx, views, viewer)
     return [
-        DialogView(
-            dialog=view.dialog,
-            member=view.member,
-            last_id=view.last_id,
-            last_body=view.last_body,
-            last_sender=view.last_sender,
+        replace(
+            view,
             occupants=tuple(people.occupants.get(view.dialog.id, ())),
             count=people.counts.get(view.dialog.id, 0) if view.dialog.type is DialogType.PUBLIC else None,
             admins=tuple(id_ for id_ in people.admins.get(view.dialog.id, ()) if id_ != view.dialog.owner_id),
             progress=people.progress.get(view.dialog.id, 0),
         )
-        for view in found
+        for view in views
     ]
 
 
 async def _people(tx: Tx, views: Sequence[DialogView], viewer: int) -> _People:
     people = _People()
-    kinds: Mapping[bool, list[str]] = {True: [], False: []}
+    kinds: dict[DialogType, list[str]] = {kind: [] for kind in DialogType}
     for view in views:
-        kinds[view.dialog.type in (DialogType.GROUP, DialogType.PRIVATE)].append(view.dialog.id)
-    if kinds[True]:
-        for dialog_id, user_id in await tx.fetch(_OCCUPANTS, kinds[True]):
+        kinds[view.dialog.type].append(view.dialog.id)
+    if named := kinds[DialogType.PRIVATE] + kinds[DialogType.GROUP]:
+        for dialog_id, user_id in await tx.fetch(_OCCUPANTS, named):
             people.occupants[dialog_id].append(user_id)
-    if kinds[False]:
-        people.counts.update(dict(await tx.fetch(_COUNTS, kinds[False])))
-    everything = [view.dialog.id for view in views if view.dialog.type is not DialogType.PRIVATE]
-    if everything:
-        for dialog_id, user_id in await tx.fetch(_ADMINS, everything):
+    if counted := kinds[DialogType.PUBLIC]:
+        people.counts.update(dict(await tx.fetch(_COUNTS, counted)))
+    if led := kinds[DialogType.GROUP] + counted + kinds[DialogType.BROADCAST]:
+        for dialog_id, user_id in await tx.fetch(_ADMINS, led):
             people.admins[dialog_id].append(user_id)
-    own = [(view.dialog.id, view.dialog.last_seq, viewer) for view in views if view.last_sender == viewer]
+    own = [(view.dialog.id, view.last_seq, viewer) for view in views if view.last_sender == viewer]
     people.progress.update(dict(await tx.pick(_PROGRESS, own)))
     return people
 
 
 def _view(row: Row) -> DialogView:
     first, second = len(DIALOG_NAMES), len(DIALOG_NAMES) + len(MEMBER_NAMES)
-    return DialogView(
-        dialog=as_dialog(row[:first]),
-        member=None if row[first] is None else as_member(row[first:second]),
-        last_id=row[second],
-        last_body=row[second + 1],
-        last_sender=row[second + 2],
-    )
+    dialog = as_dialog(row[:first])
+    member = None if row[first] is None else as_member(row[first:second])
+    gone = dialog.cleared if member is None else max(dialog.cleared, member.hidden_before)
+    there = row[second] is not None and dialog.last_seq > gone
+    return DialogView(dialog=dialog, member=member, **_last(row[second:-1] if there else ()))
+
+
+def _last(row: Row = ()) -> dict[str, Any]:
+    """The attributes of a view that (id, body, sender, seq, date) of its last message give."""
+    id_, body, sender, seq, date_sent = row or (None, None, None, 0, None)
+    return {"last_id": id_, "last_body": body, "last_sender": sender, "last_seq": seq, "last_date_sent": date_sent}
 
 
 def as_dialog(row: Row) -> Dialog:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, exists, func, literal_column, not_, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, bindparam, exists, func, literal_column, not_, select
 
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.database import Tx
@@ -39,14 +39,15 @@ LARGE = 100  # member rows
 #: shows or hides a member row, or changes whether it is active, forgets it after the commit for each such user.
 LISTED = "listed"
 
-_VIEWER = bindparam("viewer", type_=members.c.user_id.type)
-#: A user's own rows of dialogs that are in its list, broadcasts apart.
-SHOWN = (
-    members.c.user_id == _VIEWER,
-    members.c.active,
-    not_(members.c.hidden),
-    members.c.type != literal_column(str(int(DialogType.BROADCAST))),  # as the indexes are written
-)
+VIEWER = bindparam("viewer", type_=BigInteger())
+
+
+def shown(rows: FromClause = members) -> tuple[ColumnElement[bool], ...]:
+    """The viewer's own rows of dialogs that are in its list, broadcasts apart; written as the indexes are."""
+    broadcast: ColumnElement[int] = literal_column(str(int(DialogType.BROADCAST)))
+    return rows.c.user_id == VIEWER, rows.c.active, not_(rows.c.hidden), rows.c.type != broadcast
+
+
 ACTIVITY = func.coalesce(dialogs.c.last_date_sent, dialogs.c.created_at // 1000)
 
 _ROWS_OF = select(func.count()).select_from(members).where(members.c.dialog_id == dialogs.c.id).scalar_subquery()
@@ -62,7 +63,14 @@ _COPIED_ROWS = Query(
     select(members.c.dialog_id, members.c.user_id).where(in_list(members.c.dialog_id, "dialogs"), members.c.copied),
     "dialogs",
 )
-_COUNT = Query(select(func.count()).select_from(members).where(*SHOWN), "viewer")
+_LOCK_ROWS = Query(
+    select(members.c.user_id)
+    .where(in_list(members.c.dialog_id, "dialogs"))
+    .order_by(members.c.dialog_id, members.c.user_id)
+    .with_for_update(),
+    "dialogs",
+)
+_COUNT = Query(select(func.count()).select_from(members).where(*shown()), "viewer")
 WRITE_COPIES = bulk_update(members, ["dialog_id"], "copied", "listed_at", "activity")
 REMEMBER_COPIES = bulk_update(dialogs, ["id"], "copied", "listed_at", "listed_activity")
 
@@ -86,8 +94,9 @@ async def refresh(tx: Tx, *dialog_ids: str) -> None:
     """Puts the copies of (locked) dialogs right, whatever has been changed.
 
     To be called at the end of every transaction, outside the storing of messages, that adds member rows or moves
-    `updated_at` or `last_date_sent` of a dialog; its member rows were locked as `copied_rows` says. Leaving, hiding and
-    coming back need no refresh: the copies in the rows of those who left are kept up too. A large dialog costs nothing.
+    `updated_at` or `last_date_sent` of a dialog; where it locked member rows, it did as `copied_rows` says. Leaving,
+    hiding and coming back need no refresh: the copies of those who are away are kept up too. Large dialogs cost
+    nothing.
     """
     rows = []
     for row in await tx.fetch(_STATE, sorted(dialog_ids)):
@@ -96,8 +105,10 @@ async def refresh(tx: Tx, *dialog_ids: str) -> None:
             rows.append((False, 0, 0, dialog_id))
         elif has_new or is_due(listed_at, listed_activity, updated_at, activity):
             rows.append((True, updated_at, activity, dialog_id))
-    await tx.many(REMEMBER_COPIES, rows)
-    await tx.many(WRITE_COPIES, rows)
+    if rows:
+        await tx.fetch(_LOCK_ROWS, [row[3] for row in rows])
+        await tx.many(REMEMBER_COPIES, rows)
+        await tx.many(WRITE_COPIES, rows)
 
 
 async def count(tx: Tx, user_id: int) -> int:

@@ -8,15 +8,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, Integer, Numeric, Select, Text, bindparam, cast, func, not_, or_
 
 from voxcube.server.core.listing import Condition
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.sql import Query, in_list, number_in
 
 _INTEGER = BigInteger()
 
 Shape = tuple[tuple[str, str], ...]
 OwnClause = Callable[[str], Any]  # the name of the parameter → the clause
+#: A column; or for a field that is an object: the name of the parameter with the key → the text under it.
+Comparable = ColumnElement[Any] | Callable[[str], ColumnElement[Any]]
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -25,55 +27,77 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
     "gte": operator.ge,
 }
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_AS_NUMBER = "_number"  # ends an operator that compares what is under a key as numbers
 
 
 def shape(conditions: Sequence[Condition]) -> Shape:
     """What decides the text of a statement; the values do not."""
-    return tuple((condition.field, condition.operator) for condition in conditions)
+    return tuple((condition.field, _operator(condition)) for condition in conditions)
+
+
+def _operator(condition: Condition) -> str:
+    """Under a key there are texts; greater and less than a number are the numbers among them."""
+    ordered = condition.key is not None and condition.operator in ("lt", "lte", "gt", "gte")
+    return condition.operator + _AS_NUMBER if ordered and _NUMBER.fullmatch(condition.value) else condition.operator
 
 
 def values(conditions: Sequence[Condition]) -> list[Any]:
     """The values that belong to the parameters of ``where``, in their order."""
     found: list[Any] = []
     for condition in conditions:
-        found.append(list(condition.value) if condition.operator in ("in", "nin") else condition.value)
+        if condition.key is not None:
+            found.append(condition.key)
+        value = condition.value
         if condition.operator == "start_with":
-            found[-1:] = [len(condition.value), condition.value]
+            found.append(len(value))
         elif condition.operator == "ctn":
-            found[-1] = "%" + re.sub(r"([\\%_])", r"\\\1", condition.value) + "%"
+            value = "%" + re.sub(r"([\\%_])", r"\\\1", value) + "%"
+        found.append(list(value) if condition.operator in ("in", "nin") else value)
     return found
 
 
 def where(
-    columns: Mapping[str, ColumnElement[Any]], wanted: Shape, own: Mapping[tuple[str, str], OwnClause] | None = None
+    columns: Mapping[str, Comparable], wanted: Shape, own: Mapping[tuple[str, str], OwnClause] | None = None
 ) -> tuple[list[Any], list[str]]:
     """The SQL conditions for a shape, and the names of their parameters.
 
     ``own`` makes the clause for a field and operator that has a better way than comparing the column; for start_with
-    the parameter's length comes as a parameter of the same name with an "n".
+    the parameter's length comes as a parameter of the same name with an "n", for a key with a "k".
     """
     clauses: list[Any] = []
     names: list[str] = []
     for number, (field, operation) in enumerate(wanted):
-        column, name = columns[field], f"w{number}"
+        column, name = columns.get(field), f"w{number}"
+        if column is not None and not isinstance(column, ColumnElement):
+            names.append(f"{name}k")
+            column = column(f"{name}k")
         if operation == "start_with":
             names.append(f"{name}n")
+        names.append(name)
         if own is not None and (field, operation) in own:
             clauses.append(own[field, operation](name))
-        elif operation == "start_with":
-            clauses.append(starts_with(column, name))
-        elif operation == "ctn":  # only for columns whose case is folded: LIKE's folding differs as well
-            clauses.append(column.like(bindparam(name), escape="\\"))
-        elif operation == "in":
-            clauses.append(in_list(column, name))
-        elif operation == "nin":
-            clauses.append(or_(column.is_(None), not_(in_list(column, name))))
-        elif operation == "ne":
-            clauses.append(or_(column.is_(None), column != bindparam(name)))
         else:
-            clauses.append(_COMPARE[operation](column, bindparam(name)))
-        names.append(name)
+            assert column is not None
+            clauses.append(_clause(column, operation, name))
     return clauses, names
+
+
+def _clause(column: ColumnElement[Any], operation: str, name: str) -> Any:
+    if operation == "start_with":
+        return starts_with(column, name)
+    if operation == "ctn":  # only for columns whose case is folded: LIKE's folding differs as well
+        return column.like(bindparam(name), escape="\\")
+    if operation == "in":
+        return in_list(column, name)
+    if operation == "nin":
+        return or_(column.is_(None), not_(in_list(column, name)))
+    if operation == "ne":
+        return or_(column.is_(None), column != bindparam(name))
+    if operation.endswith(_AS_NUMBER):
+        compare = _COMPARE[operation.removesuffix(_AS_NUMBER)]
+        return compare(number_in(column), cast(bindparam(name, type_=Text()), Numeric()))
+    return _COMPARE[operation](column, bindparam(name, type_=column.type))
 
 
 def starts_with(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

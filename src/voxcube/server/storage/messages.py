@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from voxcube.server.core.errors import Conflict, NotFound
+from voxcube.server.core.models import DialogType
 from voxcube.server.storage import inbox
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import HandOver, Mark, apply_handed, apply_marks
@@ -28,7 +29,7 @@ LOCK_DIALOGS = bulk_select(
 LOCK_MEMBERS = bulk_select(
     members,
     ["dialog_id", "user_id"],
-    *("dialog_id", "user_id", "active", "settled", "base", "hidden_before", "handed"),
+    *("dialog_id", "user_id", "active", "settled", "base", "hidden_before", "handed", "type"),
     lock=True,
 )
 KNOWN_IDS = bulk_select(message_ids, ["app_id", "id"], "app_id", "id", "dialog_id", "seq", "sender_id")
@@ -132,8 +133,10 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     due = _due(sends, dialog_rows)
     keys.update(await inbox.copied_rows(tx, due))
     rows = await tx.pick(LOCK_MEMBERS, sorted(keys))
-    # active, settled, base, hidden_before, handed
-    member_rows: dict[MemberKey, list[Any]] = {(row[0], row[1]): list(row)[2:] for row in rows}
+    # active (who has a row of a broadcast is among its readers), settled, base, hidden_before, handed
+    member_rows: dict[MemberKey, list[Any]] = {
+        (row[0], row[1]): [row[2] or row[7] == DialogType.BROADCAST, *row[3:7]] for row in rows
+    }
     if sends:
         await _apply_sends(tx, sends, dialog_rows, member_rows, due)
     if found:

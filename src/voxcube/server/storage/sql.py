@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Column, Table, bindparam
+from sqlalchemy import Column, Table, Text, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import Boolean, Integer, NullType
+from sqlalchemy.types import Boolean, Integer, NullType, Numeric
 
 Backend = Literal["sqlite", "postgresql"]
 Args = Sequence[Any]
@@ -52,6 +52,88 @@ def _in_list_postgres(element: in_list, compiler: SQLCompiler, **kw: Any) -> str
 
 def _array_type(column: ColumnElement[Any]) -> str:
     return "bigint" if isinstance(column.type, Integer) else "boolean" if isinstance(column.type, Boolean) else "text"
+
+
+class json_text(ColumnElement[str]):
+    """The scalar under the key that parameter `name` gives, in a column with a JSON object; of its object `inside`, if
+    given. Text as it is, numbers and booleans as JSON writes them, everything else is NULL.
+
+    The key must have no quotes and no backslashes.
+    """
+
+    inherit_cache = False
+    type: Any = Text()
+
+    def __init__(self, column: ColumnElement[Any], name: str, inside: str = "") -> None:
+        self.column = column
+        self.inside = inside
+        self.key: Any = bindparam(name, type_=Text())
+
+
+@compiles(json_text, "sqlite")
+def _json_text_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    def at() -> str:  # a parameter has to be rendered where it stands
+        start = f"$.{element.inside}" if element.inside else "$"
+        return (
+            f"""{compiler.process(element.column, **kw)}, '{start}."' || {compiler.process(element.key, **kw)} || '"'"""
+        )
+
+    return (
+        f"CASE json_type({at()}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'object' THEN NULL"
+        f" WHEN 'array' THEN NULL ELSE CAST(json_extract({at()}) AS TEXT) END"
+    )
+
+
+@compiles(json_text, "postgresql")
+def _json_text_postgres(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = compiler.process(element.column, **kw), compiler.process(element.key, **kw)
+    start = f"({column}::jsonb -> '{element.inside}')" if element.inside else f"{column}::jsonb"
+    return f"CASE WHEN jsonb_typeof({start} -> {key}) NOT IN ('object', 'array') THEN {start} ->> {key} END"
+
+
+class number_in(ColumnElement[Any]):
+    """The number that a text spells in the way of JSON, NULL where it spells none."""
+
+    inherit_cache = False
+    type: Any = Numeric()
+
+    def __init__(self, text: ColumnElement[Any]) -> None:
+        self.text = text
+
+
+@compiles(number_in, "sqlite")
+def _number_in_sqlite(element: number_in, compiler: SQLCompiler, **kw: Any) -> str:
+    valid, kind, text = (compiler.process(element.text, **kw) for _ in range(3))
+    return (
+        f"CASE WHEN json_valid({valid}) THEN CASE WHEN json_type({kind}) IN ('integer', 'real')"
+        f" THEN CAST({text} AS NUMERIC) END END"
+    )
+
+
+@compiles(number_in, "postgresql")
+def _number_in_postgres(element: number_in, compiler: SQLCompiler, **kw: Any) -> str:
+    text = compiler.process(element.text, **kw)
+    return f"CASE WHEN ({text}) ~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]{{1,3}})?$' THEN ({text})::numeric END"
+
+
+class by_code_point(ColumnElement[str]):
+    """A text that is compared and sorted by code points, whatever the database's language is."""
+
+    inherit_cache = False
+    type: Any = Text()
+
+    def __init__(self, text: ColumnElement[Any]) -> None:
+        self.text = text
+
+
+@compiles(by_code_point, "sqlite")
+def _by_code_point_sqlite(element: by_code_point, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({compiler.process(element.text, **kw)})"
+
+
+@compiles(by_code_point, "postgresql")
+def _by_code_point_postgres(element: by_code_point, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'(({compiler.process(element.text, **kw)}) COLLATE "C")'
 
 
 class Query:
@@ -201,3 +283,84 @@ def bulk_query(template: str, *columns: Column[Any]) -> Bulk:
     names = [f"k{i}" for i in range(len(columns))]
     source = f"{_unnest(columns)} AS j({', '.join(names)})"
     return Bulk(sqlite, template.format(*(f"j.{name}" for name in names), source=source), columns)
+
+
+class contains(ColumnElement[bool]):
+    """Whether the text of `column` has the value of `name` anywhere in it: case-sensitive, nothing is a wildcard."""
+
+    inherit_cache = False
+    type: Any = NullType()
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        self.column = column
+        self.part: Any = bindparam(name)
+
+
+@compiles(contains, "sqlite")
+def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"instr({compiler.process(element.column, **kw)}, {compiler.process(element.part, **kw)}) > 0"
+
+
+@compiles(contains, "postgresql")
+def _contains_postgres(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    parameter = compiler.process(element.part, **kw).split("::")[0]
+    return f"strpos({compiler.process(element.column, **kw)}, {parameter}::text) > 0"
+
+
+class folded(ColumnElement[str]):
+    """A text in lower case. On SQLite by Python (`sqlite.py`): its own function knows no letters beyond ASCII."""
+
+    inherit_cache = False
+    type: Any = Text()
+
+    def __init__(self, text: ColumnElement[Any]) -> None:
+        self.text = text
+
+
+@compiles(folded, "sqlite")
+def _folded_sqlite(element: folded, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"unicode_lower({compiler.process(element.text, **kw)})"
+
+
+@compiles(folded, "postgresql")
+def _folded_postgres(element: folded, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"lower({compiler.process(element.text, **kw)})"
+
+
+class any_item(ColumnElement[bool]):
+    """Whether one of the objects in the JSON list of `column` has a value of `key` that is in the list `name`."""
+
+    inherit_cache = False
+    type: Any = NullType()
+
+    def __init__(self, column: ColumnElement[Any], key: str, name: str) -> None:
+        self.column = column
+        self.key = key
+        self.list: Any = bindparam(name)
+
+
+@compiles(any_item, "sqlite")
+def _any_item_sqlite(element: any_item, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = compiler.process(element.column, **kw), compiler.process(element.list, **kw)
+    value = f"item.value ->> '{element.key}'"
+    return f"EXISTS (SELECT 1 FROM json_each({column}) AS item JOIN json_each({values}) AS j ON {value} = j.value)"
+
+
+@compiles(any_item, "postgresql")
+def _any_item_postgres(element: any_item, compiler: SQLCompiler, **kw: Any) -> str:
+    parameter = compiler.process(element.list, **kw).split("::")[0]
+    items = f"jsonb_array_elements({compiler.process(element.column, **kw)}::jsonb) AS item"
+    return f"EXISTS (SELECT 1 FROM {items} WHERE item ->> '{element.key}' = ANY({parameter}::text[]))"
+
+
+class Forked(Query):
+    """A statement that the two databases have no common form for: `?` and `$1`, `$2` … in the same order."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, *, sqlite: str, postgresql: str) -> None:
+        super().__init__(None)
+        self._texts = {"sqlite": sqlite, "postgresql": postgresql}
+
+    def _compile(self, backend: Backend) -> tuple[str, Callable[[Args], Args]]:
+        return self._texts[backend], _lists_as_json if backend == "sqlite" else _same

@@ -79,6 +79,9 @@ _FILTERS = {
     "last_message_date_sent": Kind.SECONDS,
     "created_at": Kind.MILLISECONDS,
     "updated_at": Kind.MILLISECONDS,
+    "occupants_ids": Kind.INTEGERS,
+    "extensions": Kind.OBJECT,
+    "data": Kind.OBJECT,
 }
 _ALIASES = {"id": "_id", "date_sent": "last_message_date_sent"}
 _SORTABLE = ("_id", "name", "last_message_date_sent", "created_at", "updated_at")
@@ -149,9 +152,7 @@ def dialog_body(seen: SeenDialog, domain: str) -> DialogBody:
     name = dialog.name
     if private:
         name = None if seen.opponent is None else seen.opponent.full_name or seen.opponent.login
-    # What the user has cleared does not come back as the dialog's last message.
-    cleared = view.last_id is None or (member is not None and dialog.last_seq <= member.hidden_before)
-    own = not cleared and view.last_sender == seen.viewer
+    own = view.last_id is not None and view.last_sender == seen.viewer
     permissions = dialog.permissions
     return DialogBody(
         id=dialog.id,
@@ -167,10 +168,10 @@ def dialog_body(seen: SeenDialog, domain: str) -> DialogBody:
         occupants_count=view.count,
         admins_ids=list(view.admins),
         pinned_messages_ids=list(dialog.pinned),
-        last_message=None if cleared else view.last_body,
-        last_message_id=None if cleared else view.last_id,
-        last_message_date_sent=None if cleared else dialog.last_date_sent,
-        last_message_user_id=None if cleared else view.last_sender,
+        last_message=view.last_body,
+        last_message_id=view.last_id,
+        last_message_date_sent=view.last_date_sent,
+        last_message_user_id=view.last_sender,
         last_message_status=_STATUS[view.progress] if own else None,
         unread_messages_count=seen.unread,
         extensions=None if dialog.extensions is None else dict(dialog.extensions),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from voxcube.server.core.clock import Clock
@@ -14,9 +14,11 @@ from voxcube.server.core.models import App, Dialog, DialogType, Member, User, pa
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
 from voxcube.server.features.users.service import UserService
+from voxcube.server.storage import broadcasts
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.dialogs import DialogStore, DialogView
+from voxcube.server.storage.inbox import LISTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,7 @@ class DialogService:
             dialog = await self._transactions.run(find_or_make)
         except UniqueViolation:  # both started it at once, on two nodes: now theirs is there
             dialog = await self._transactions.run(find_or_make)
-        self._cache.forget(("pair", app_id, min(a, b), max(a, b)), ("dialog", dialog.id))
+        self._cache.forget(("pair", app_id, min(a, b), max(a, b)), ("dialog", dialog.id), (LISTED, a), (LISTED, b))
         return dialog
 
     async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
@@ -153,7 +155,7 @@ class DialogService:
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
         await self._transactions.run(lambda tx: self._dialogs.insert(tx, dialog, rows))
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
-        self._cache.forget(("dialog", dialog.id), *joined)
+        self._cache.forget(("dialog", dialog.id), *joined, *((LISTED, member) for member in sorted(people)))
         return dialog
 
     def _new(
@@ -190,8 +192,9 @@ class DialogService:
     # -- finding -------------------------------------------------------------------------------------------------------
 
     async def get(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
-        """One dialog. Raises NotFound, also when it is hidden from the user."""
+        """One dialog of the user. Raises NotFound, also when it is somebody else's."""
         seen = await self.seen(app_id, user_id, dialog_id)
+        [seen] = await self._at_first_sight(app_id, user_id, [seen])
         member = seen.view.member
         if seen.view.dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
             raise NotFound("Dialog does not exist")
@@ -199,24 +202,25 @@ class DialogService:
 
     async def page(self, app_id: int, user_id: int, listing: Listing) -> tuple[int, list[SeenDialog]]:
         """How many dialogs of the user's list match, and one page of them; newest activity first unless ordered."""
-        total, views = await self._dialogs.page(app_id, user_id, listing)
+        total, views = await self._dialogs.page(app_id, user_id, listing, await self._cache.listed(user_id))
         opponents = {view.dialog.id: _opponent(view, user_id) for view in views}
         users = await self._users.find(app_id, [other for other in opponents.values() if other is not None])
         seen = [
             SeenDialog(view=view, viewer=user_id, opponent=users.get(opponents[view.dialog.id] or 0)) for view in views
         ]
-        return total, seen
+        return total, await self._at_first_sight(app_id, user_id, seen)
 
     async def count(self, app_id: int, user_id: int, listing: Listing) -> int:
         """How many dialogs of the user's list match."""
-        return await self._dialogs.count(app_id, user_id, listing)
+        return await self._dialogs.count(app_id, user_id, listing, await self._cache.listed(user_id))
 
     async def readable(
         self, app_id: int, user_id: int, dialog_id: str, *, preview: bool = False
     ) -> tuple[Dialog, Member | None]:
         """The dialog and the user's row in it, if the user may read its messages (rest §5.1, §7.2).
 
-        With ``preview`` a stranger may, where the dialog's permissions allow it. Raises NotFound, Forbidden.
+        A broadcast that the user sees for the first time gets a row. With ``preview`` a stranger may, where the
+        dialog's permissions allow it. Raises NotFound, Forbidden.
         """
         dialog = await self._dialogs.by_id(app_id, dialog_id)
         if dialog is None:
@@ -227,7 +231,25 @@ class DialogService:
                 raise Forbidden("Preview is not allowed")
         elif dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
             raise Forbidden("You are not a member of this dialog")
+        elif member is None:
+            member = (await self.ensure_seen(app_id, user_id, [dialog_id])).get(dialog_id)
         return dialog, member
+
+    async def ensure_seen(self, app_id: int, user_id: int, dialog_ids: Collection[str]) -> dict[str, Member]:
+        """The rows of a user who sees these broadcasts, and has no row in them, for the first time (rest §5)."""
+        now = self._clock.now()
+        return await self._transactions.run(lambda tx: broadcasts.see(tx, app_id, user_id, dialog_ids, now))
+
+    async def _at_first_sight(self, app_id: int, user_id: int, seen: Sequence[SeenDialog]) -> list[SeenDialog]:
+        new = [
+            one.view.dialog.id
+            for one in seen
+            if one.view.dialog.type is DialogType.BROADCAST and one.view.member is None
+        ]
+        rows = await self.ensure_seen(app_id, user_id, new) if new else {}
+        return [
+            replace(one, view=replace(one.view, member=rows.get(one.view.dialog.id, one.view.member))) for one in seen
+        ]
 
     async def seen(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
         """One dialog as the user sees it; whether it may is not decided here. Raises NotFound."""

@@ -15,6 +15,7 @@ from voxcube.server.core.clock import Clock
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.models import DialogType
+from voxcube.server.storage.inbox import LISTED
 
 KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
 GROUP_TYPES = (DialogType.GROUP, DialogType.PUBLIC, DialogType.BROADCAST)
@@ -225,7 +226,7 @@ class MessageService:
 
         def stored(seq: int, fresh: bool, error: Exception | None) -> None:
             if facts.hidden and error is None:
-                self._facts.forget(("dialog", facts.id))
+                self._facts.forget(("dialog", facts.id), *((LISTED, user_id) for user_id in facts.members))
             self._stored(draft, seq, fresh, error)
 
         self._store.put(draft, show_again=facts.hidden, done=stored)

@@ -40,14 +40,14 @@ def upgrade() -> None:
         op.create_index(
             index,
             "members",
-            ["user_id", "copied", name],
+            ["user_id", "copied", name, "active", "hidden", "type"],
             sqlite_where=sa.text("active = 1 AND hidden = 0 AND type <> 1"),
             postgresql_where=sa.text("active AND NOT hidden AND type <> 1"),
         )
     op.create_index(
         "members_admins",
         "members",
-        ["dialog_id"],
+        ["dialog_id", "admin"],
         sqlite_where=sa.text("admin = 1"),
         postgresql_where=sa.text("admin"),
     )

@@ -1,0 +1,264 @@
+"""Which dialogs a user's list shows: the conditions, the order, one page and how many there are (rest §6.1).
+
+A list starts at the ids of candidates where that is possible: those that the conditions name, or by the copies in the
+member rows (`inbox.py`) those that are near the top in an order by time, or that changed lately. All other questions
+go through everything in the user's list, and cost as much as the user has dialogs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    union_all,
+)
+
+from voxcube.server.core.listing import Condition, Listing, Order
+from voxcube.server.core.models import DialogType
+from voxcube.server.storage.database import Tx
+from voxcube.server.storage.inbox import ACTIVITY, LAG, LAG_MS, VIEWER, shown
+from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.schema import dialogs, members, users
+from voxcube.server.storage.sql import Query, by_code_point, in_list, json_text
+from voxcube.server.storage.users import name_key
+
+_INTEGER = BigInteger()
+_BEGINNING, _END = -(2**62), 2**62  # of all times
+_BROADCAST = int(DialogType.BROADCAST)
+# The sum hides `app_id` from its index: a list starts at the user's memberships, not at all dialogs of the application.
+_SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=_INTEGER)
+
+_own = members.alias("own")
+_counted = members.alias("counted")
+_other = members.alias("other")
+_opponent = users.alias("opponent")
+
+
+def _of_opponent(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return (
+        select(column)
+        .select_from(_other)
+        .join(_opponent, _opponent.c.id == _other.c.user_id)
+        .where(_other.c.dialog_id == dialogs.c.id, _other.c.user_id != VIEWER)
+        .scalar_subquery()
+    )
+
+
+def _shown_name(own: ColumnElement[Any], full: ColumnElement[Any], login: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A private dialog is called like the opponent (rest §5)."""
+    opponents = _of_opponent(func.coalesce(func.nullif(full, ""), login))
+    return case((dialogs.c.type == int(DialogType.PRIVATE), opponents), else_=own)
+
+
+_NAME = _shown_name(dialogs.c.name, _opponent.c.full_name, _opponent.c.login)
+_NAME_KEY = _shown_name(dialogs.c.name_key, _opponent.c.name_key, _opponent.c.login_key)
+
+#: What dialogs can be filtered by, whoever looks.
+FILTERS: dict[str, Comparable] = {
+    "_id": dialogs.c.id,
+    "type": cast(dialogs.c.type, BigInteger),
+    "name": by_code_point(dialogs.c.name),
+    "name_key": by_code_point(dialogs.c.name_key),
+    "user_id": dialogs.c.owner_id,
+    "last_message_date_sent": dialogs.c.last_date_sent,
+    "created_at": dialogs.c.created_at,
+    "updated_at": dialogs.c.updated_at,
+    "extensions": lambda key: json_text(dialogs.c.extensions, key),
+    "data": lambda key: json_text(dialogs.c.data, key),
+    "extensions_key": lambda key: json_text(dialogs.c.fields_key, key, "extensions"),
+    "data_key": lambda key: json_text(dialogs.c.fields_key, key, "data"),
+}
+_OF_VIEWER: dict[str, Comparable] = {**FILTERS, "name": by_code_point(_NAME), "name_key": by_code_point(_NAME_KEY)}
+_FOLDED = {"name": "name_key", "extensions": "extensions_key", "data": "data_key"}
+
+
+def _with_occupants(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Only where everybody sees who they are: not the subscribers of public dialogs (rest §5)."""
+    found = select(_other.c.user_id).where(_other.c.dialog_id == dialogs.c.id, _other.c.active, condition).exists()
+    return and_(or_(dialogs.c.type == int(DialogType.GROUP), dialogs.c.type == int(DialogType.PRIVATE)), found)
+
+
+#: Conditions that are not on a column.
+OWN: dict[tuple[str, str], OwnClause] = {
+    ("occupants_ids", "eq"): lambda name: _with_occupants(_other.c.user_id == bindparam(name, type_=_INTEGER)),
+    ("occupants_ids", "in"): lambda name: _with_occupants(in_list(_other.c.user_id, name)),
+    ("occupants_ids", "nin"): lambda name: not_(_with_occupants(in_list(_other.c.user_id, name))),
+}
+_ORDERS: dict[str, ColumnElement[Any]] = {
+    "_id": dialogs.c.id,
+    "created_at": dialogs.c.created_at,
+    "updated_at": dialogs.c.updated_at,
+    "name": func.coalesce(by_code_point(_NAME_KEY), ""),
+    # A dialog without messages stands where it was made, in both of these orders.
+    "last_message_date_sent": ACTIVITY,
+    "activity": ACTIVITY,
+}
+#: The copy that an order goes by, and how far it lags.
+_COPIES = {
+    "updated_at": ("listed_at", LAG_MS),
+    "last_message_date_sent": ("activity", LAG),
+    "activity": ("activity", LAG),
+}
+
+
+def _hidden(dialog: FromClause) -> ColumnElement[bool]:
+    return (
+        select(_own.c.user_id)
+        .where(_own.c.dialog_id == dialog.c.id, _own.c.user_id == VIEWER, _own.c.hidden)
+        .correlate(dialog)
+        .exists()
+    )
+
+
+_sent = dialogs.alias("sent")
+_BROADCASTS = select(_sent.c.id).where(
+    _sent.c.app_id == bindparam("app"), _sent.c.type == _BROADCAST, not_(_hidden(_sent))
+)
+_BROADCAST_COUNT = Query(select(func.count()).select_from(_BROADCASTS.subquery()), "app", "viewer")
+_LARGE = select(members.c.dialog_id).where(*shown(), not_(members.c.copied))
+_ALL = union_all(select(members.c.dialog_id).where(*shown()), _BROADCASTS)
+_CHANGED = Query(
+    union_all(
+        select(members.c.dialog_id).where(
+            *shown(),
+            members.c.copied,
+            members.c.listed_at >= bindparam("low", type_=_INTEGER),
+            members.c.listed_at <= bindparam("high", type_=_INTEGER),
+        ),
+        _LARGE,
+        _BROADCASTS,
+    ),
+    *("app", "viewer", "low", "high"),
+)
+_IS_LISTED = case(
+    (dialogs.c.type == _BROADCAST, not_(_hidden(dialogs))),
+    else_=select(_own.c.user_id).where(*shown(_own), _own.c.dialog_id == dialogs.c.id).correlate(dialogs).exists(),
+)
+
+
+async def page(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) -> tuple[int, list[str]]:
+    """How many dialogs of the user's list meet the conditions, and the ids of one page of them.
+
+    ``own`` is the fact LISTED: how many dialogs, broadcasts apart, the list has without conditions.
+    """
+    conditions = _folded(listing.conditions)
+    order = listing.order or Order("activity", True)
+    ids: list[str] | None
+    if conditions:
+        ids = await _candidates(tx, app_id, viewer, conditions)
+        total = await _count(tx, app_id, viewer, ids, conditions)
+    else:
+        ids = None
+        total = await _count_all(tx, app_id, viewer, own)
+        if order.field in _COPIES and listing.limit:
+            last = listing.skip + listing.limit - 1
+            found = await tx.fetch(_nearest(order.field, order.descending), app_id, viewer, last)
+            ids = [row[0] for row in found]
+    if total <= listing.skip or not listing.limit:
+        return total, []
+    query = _page(ids is not None, shape(conditions), order.field, order.descending)
+    given = [app_id, viewer, *([] if ids is None else [ids]), *values(conditions)]
+    return total, [row[0] for row in await tx.fetch(query, *given, listing.limit, listing.skip)]
+
+
+async def count(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) -> int:
+    """How many dialogs of the user's list meet the conditions; ``own`` as of ``page``."""
+    conditions = _folded(listing.conditions)
+    if not conditions:
+        return await _count_all(tx, app_id, viewer, own)
+    ids = await _candidates(tx, app_id, viewer, conditions)
+    return await _count(tx, app_id, viewer, ids, conditions)
+
+
+async def _candidates(tx: Tx, app_id: int, viewer: int, conditions: Sequence[Condition]) -> list[str] | None:
+    """Ids among which all are that meet the conditions; None where there is no such shortcut."""
+    for one in conditions:
+        if one.field == "_id" and one.operator in ("eq", "in"):
+            return one.value if one.operator == "in" else [one.value]
+    times = [(one.operator[:2], one.value) for one in conditions if one.field == "updated_at"]
+    after = max((value for operator, value in times if operator == "gt"), default=None)
+    if after is None:
+        return None
+    before = min((value for operator, value in times if operator == "lt"), default=_END)
+    return [row[0] for row in await tx.fetch(_CHANGED, app_id, viewer, after - LAG_MS, before)]
+
+
+async def _count_all(tx: Tx, app_id: int, viewer: int, own: int) -> int:
+    broadcasts: int = await tx.value(_BROADCAST_COUNT, app_id, viewer)
+    return own + broadcasts
+
+
+async def _count(tx: Tx, app_id: int, viewer: int, ids: list[str] | None, conditions: Sequence[Condition]) -> int:
+    query = _total(ids is not None, shape(conditions))
+    given = [app_id, viewer, *([] if ids is None else [ids]), *values(conditions)]
+    total: int = await tx.value(query, *given)
+    return total
+
+
+def _folded(conditions: Sequence[Condition]) -> list[Condition]:
+    """Contains is without case: it is asked of what is kept for that."""
+    return [
+        replace(one, field=_FOLDED.get(one.field, one.field), value=name_key(one.value))
+        if one.operator == "ctn"
+        else one
+        for one in conditions
+    ]
+
+
+@memoised
+def _nearest(order: str, descending: bool) -> Query:
+    """The candidates for the first ones in this order; ``last`` is the number of the last of them, from 0."""
+    name, lag = _COPIES[order]
+    copy, border = members.c[name], _counted.c[name]
+    last = (
+        select(border)
+        .where(*shown(_counted), _counted.c.copied)
+        .order_by(border.desc() if descending else border)
+        .limit(1)
+        .offset(bindparam("last", type_=_INTEGER))
+        .scalar_subquery()
+    )
+    if descending:
+        near = copy >= func.coalesce(last, literal_column(str(_BEGINNING))) - literal_column(str(lag))
+    else:
+        near = copy <= func.coalesce(last, literal_column(str(_END))) + literal_column(str(lag))
+    return Query(
+        union_all(select(members.c.dialog_id).where(*shown(), members.c.copied, near), _LARGE, _BROADCASTS),
+        *("app", "viewer", "last"),
+    )
+
+
+@memoised
+def _page(among_ids: bool, wanted: Shape, order: str, descending: bool) -> Query:
+    start, own_names = _start(among_ids)
+    clauses, names = where(_OF_VIEWER, wanted, OWN)
+    column = _ORDERS[order]
+    keys = (column.desc(), dialogs.c.id.desc()) if descending else (column, dialogs.c.id)
+    return paged(select(dialogs.c.id).where(*start, *clauses).order_by(*keys), *own_names, *names)
+
+
+@memoised
+def _total(among_ids: bool, wanted: Shape) -> Query:
+    start, own_names = _start(among_ids)
+    clauses, names = where(_OF_VIEWER, wanted, OWN)
+    return Query(select(func.count()).select_from(dialogs).where(*start, *clauses), *own_names, *names)
+
+
+def _start(among_ids: bool) -> tuple[list[ColumnElement[bool]], tuple[str, ...]]:
+    if among_ids:
+        return [_SAME_APP, in_list(dialogs.c.id, "ids"), _IS_LISTED], ("app", "viewer", "ids")
+    return [_SAME_APP, dialogs.c.id.in_(_ALL)], ("app", "viewer")
