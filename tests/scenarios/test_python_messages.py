@@ -183,6 +183,35 @@ async def test_editing_over_the_chat(meeting: Meeting) -> None:
         assert [event async for event in own] == []  # who edits knows by that edit() returned
 
 
+async def test_a_message_knows_where_it_is(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    messages, edited, deleted = bob.chat.messages(), bob.chat.edited(), bob.chat.deleted()
+    sent = await ann.chat.send(to_user=me(bob), body="Lunhc?")
+    assert sent.dialog_id is None
+    got = await next_of(messages)
+    assert got.dialog_id is not None
+    await ann.chat.edit(sent, new_body="Lunch?")
+    assert await next_of(edited) == EditEvent(sent.id, got.dialog_id, me(ann), "Lunch?")
+    [kept] = await bob.messages.list(got.dialog_id)
+    assert kept.body == "Lunch?"
+    await ann.chat.delete(sent)
+    assert await next_of(deleted) == DeleteEvent(sent.id, got.dialog_id, me(ann))
+    assert await bob.messages.count(got.dialog_id) == 0
+
+
+async def test_what_was_never_kept_is_edited_for_those_who_have_it(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    messages, edited, deleted = bob.chat.messages(), bob.chat.edited(), bob.chat.deleted()
+    for dialog in (await ann.dialogs.create_private(me(bob)), await group_of(ann, bob)):
+        sent = await ann.chat.send(dialog, "burn after reading", save_to_history=False, destroy_after=5)
+        assert (await next_of(messages)).destroy_after == 5
+        await ann.chat.edit(sent, dialog, "burn before reading")
+        assert await next_of(edited) == EditEvent(sent.id, dialog.id, me(ann), "burn before reading")
+        await ann.chat.delete(sent, dialog)
+        assert await next_of(deleted) == DeleteEvent(sent.id, dialog.id, me(ann))
+        assert await bob.messages.count(dialog.id) == 0
+
+
 async def test_editing_over_rest(meeting: Meeting) -> None:
     ann, bob = await meeting.come(), await meeting.come()
     group, edited = await group_of(ann, bob), bob.chat.edited()
@@ -304,3 +333,13 @@ async def test_strangers_change_and_see_nothing(meeting: Meeting) -> None:
             await act
     read = await stored(ann, group, sent.id)
     assert (read.body, read.read_ids) == ("between us", (me(ann),))
+
+
+async def test_a_system_message_over_rest(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(online=False), await meeting.come()
+    messages = bob.chat.messages()
+    assert len(await ann.messages.send_system(me(bob), event="photo_shared", nested={"a": 1})) == 24
+    await ann.messages.create(recipient_id=me(bob), body="a message", send_to_chat=True)
+    assert (await next_of(messages)).body == "a message"
+    with pytest.raises((ValidationFailed, NotFound)):
+        await ann.messages.send_system(99_999_999, event="x")
