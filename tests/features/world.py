@@ -35,6 +35,7 @@ from voxcube.server.features.messages.create import Creation
 from voxcube.server.features.messages.encode import MessageEncoder
 from voxcube.server.features.messages.queue import MessageQueue
 from voxcube.server.features.messages.service import MessageService
+from voxcube.server.features.privacy.screens import Screens
 from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
@@ -149,8 +150,13 @@ class World:
         )
         self.parcels = Parcels()
         router: Any = self.parcels
+        lists = PrivacyStore(database)
         privacy = PrivacyService(
-            facts=self.cache, store=PrivacyStore(database), transactions=writer, domain="chat.example.org"
+            facts=self.cache,
+            store=lists,
+            transactions=writer,
+            domain="chat.example.org",
+            screens=Screens(self.cache, lists, Sessions()),
         )
         self.messages = MessageService(
             facts=self.cache,
