@@ -135,6 +135,18 @@ class TestReported:
             session.send(edit(), delete(), reaction())
             assert [await asyncio.wait_for(anext(stream), 5) for stream in streams] == seen
 
+    async def test_in_the_order_of_arrival_also_while_older_messages_are_fetched(self) -> None:
+        async with FakeChat() as server, server.ready() as (cube, session):
+            events: list[Any] = []
+            for kind in (Event.MESSAGE, Event.EDITED, Event.DELETED, Event.REACTION):
+                cube.chat.on(kind, events.append)
+            cube.chat._inbox.hold()
+            session.send(about("", body="<body>Lunch?</body>", id_=MESSAGE_ID), edit(), reaction(), delete())
+            await cube.chat.ping()
+            assert events == []
+            cube.chat._inbox.release()
+            assert [type(event) for event in events] == [Message, EditEvent, ReactionEvent, DeleteEvent]
+
 
 class TestEdit:
     async def test_what_is_written(self) -> None:

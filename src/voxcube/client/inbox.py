@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeAlias
 
 from voxcube.client import wire
 from voxcube.client.errors import StanzaError
@@ -17,6 +18,8 @@ from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element
 
 log = logging.getLogger("voxcube.client")
+
+Content: TypeAlias = Message | EditEvent | DeleteEvent | ReactionEvent
 
 # Senders take typing back after 30 s without a key (typing(idle=30)); the rest is for the way.
 TYPING_ENDS = 35.0
@@ -64,7 +67,7 @@ class Inbox:
         self._sends = sends
         self._mark_received = mark_received
         self._seen = SeenIds()
-        self._held: list[Message] | None = None  # messages behind those that are fetched from the history
+        self._held: list[Content] | None = None  # what comes behind messages that are fetched from the history
 
     def forget(self) -> None:
         """Forgets which messages were given out, and those that wait."""
@@ -72,15 +75,15 @@ class Inbox:
         self._held = None
 
     def hold(self) -> None:
-        """Keeps back the messages that arrive from now on: older ones are being fetched."""
+        """Keeps back messages and their changes that arrive from now on: older messages are being fetched."""
         if self._held is None:
             self._held = []
 
     def release(self) -> None:
         """Gives out what was kept back, and from now on what arrives."""
         held, self._held = self._held or [], None
-        for message in held:
-            self.give(message)
+        for content in held:
+            self._hand_out(content)
 
     def sent(self, message: Message) -> None:
         """This client has sent a message; in the history it is nothing new."""
@@ -135,28 +138,39 @@ class Inbox:
         return True
 
     def _change(self, stanza: Element) -> bool:
-        """Gives out an edit, a delete or reactions; returns False when the stanza is none of these."""
+        """Takes an edit, a delete or reactions; returns False when the stanza is none of these."""
         if not wire.changes_another(stanza):
             return False
-        match wire.read_change(stanza):
-            case EditEvent() as edit:
-                self.edited.emit(edit)
-            case DeleteEvent() as delete:
-                self.deleted.emit(delete)
-            case ReactionEvent() as reaction:
-                self.reactions.emit(reaction)
+        change = wire.read_change(stanza)
+        if change is not None:
+            self._arrived(change)
         return True
 
     def _content(self, stanza: Element, me: int, *, is_carbon: bool) -> bool:
-        """Gives out a message; returns False when the stanza is none."""
+        """Takes a message; returns False when the stanza is none."""
         message = wire.read_message(stanza, me, is_carbon=is_carbon)
         if message is None:
             return False
-        if self._held is not None:
-            self._held.append(message)
-        else:
-            self.give(message)
+        self._arrived(message)
         return True
+
+    def _arrived(self, content: Content) -> None:
+        # A change must not overtake the message that it changes.
+        if self._held is not None:
+            self._held.append(content)
+        else:
+            self._hand_out(content)
+
+    def _hand_out(self, content: Content) -> None:
+        match content:
+            case Message():
+                self.give(content)
+            case EditEvent():
+                self.edited.emit(content)
+            case DeleteEvent():
+                self.deleted.emit(content)
+            case ReactionEvent():
+                self.reactions.emit(content)
 
     def _typing(self, stanza: Element, me: int) -> None:
         event = wire.read_typing(stanza)
