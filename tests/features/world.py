@@ -20,6 +20,7 @@ from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.apps.service import AppService
 from voxcube.server.features.changes import rest as changes_rest
 from voxcube.server.features.changes.encode import ChangeNotices
+from voxcube.server.features.changes.retention import Retention
 from voxcube.server.features.changes.service import ChangeService
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_changes
@@ -179,6 +180,7 @@ class World:
             notices=ChangeNotices(router, "chat.example.org", self.ids),
             clock=self.clock,
         )
+        self.retention = Retention(database=database, transactions=writer, clock=self.clock)
         system = SystemService(
             facts=self.cache,
             privacy=privacy,

@@ -36,6 +36,7 @@ from voxcube.server.features.carbons import xmpp as carbons
 from voxcube.server.features.changes import rest as changes_rest
 from voxcube.server.features.changes import xmpp as message_changes
 from voxcube.server.features.changes.encode import ChangeNotices
+from voxcube.server.features.changes.retention import Retention
 from voxcube.server.features.changes.service import ChangeService
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_changes
@@ -105,6 +106,8 @@ GENERATION_SECONDS = 1.0
 PRESENCE_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 CLEAN_SECONDS = 30.0
+RETENTION_SECONDS = 600.0
+EXPIRY_SECONDS = 2.0  # how late a message may destroy itself
 ERASE_SECONDS = 5.0
 BURST_SECONDS = 10  # worth of requests and stanzas that may come at once
 BY_ADDRESS = 10  # times as much as of a user, for an office shares one address
@@ -388,6 +391,10 @@ class App:
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
         jobs.one_node("ended sessions", CLEAN_SECONDS, sessions.forget_ended)
         jobs.one_node("ended guests", CLEAN_SECONDS, removal.remove_ended_guests)
+        retention = Retention(database=database, transactions=writer, clock=clock)
+        jobs.one_node("old messages", RETENTION_SECONDS, retention.remove_old)
+        jobs.one_node("self-destroyed messages", EXPIRY_SECONDS, retention.remove_expired)
+        jobs.one_node("erased users", CLEAN_SECONDS, retention.remove_erased)
         jobs.one_node("erased dialogs", ERASE_SECONDS, Eraser(transactions=writer, clock=clock).run)
 
         # The end, in this order: no new work, what is under way, a word to everybody, what was kept in memory.

@@ -31,6 +31,8 @@ class AppSettings:
     chat_alerts: bool = True
     group_subscribe: bool = False
     password_min_length: int = 8
+    message_days: int = 0  # how long messages are kept; 0 = for ever
+    erase_messages: bool = False  # whether those of a deleted user go with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ MAX_NAME = 255
 MAX_CUSTOM_FIELDS = 3  # rest §2
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LARGEST = {"password_min_length": 128}
+_ZERO = {"message_days"}  # may be 0
 
 
 class Transactions(Protocol):
@@ -114,8 +115,9 @@ def _read(key: str, current: object, text: str) -> object:
             raise ValueError("must be true or false")
         return text.lower() in ("true", "1", "on")
     if isinstance(current, int):
-        if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= _LARGEST.get(key, 999_999):
-            raise ValueError(f"must be a whole number from 1 to {_LARGEST.get(key, 999_999)}")
+        smallest, largest = int(key not in _ZERO), _LARGEST.get(key, 999_999)
+        if not re.fullmatch(r"[0-9]{1,6}", text) or not smallest <= int(text) <= largest:
+            raise ValueError(f"must be a whole number from {smallest} to {largest}")
         return int(text)
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(names) > MAX_CUSTOM_FIELDS:

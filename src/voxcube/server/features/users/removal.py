@@ -10,6 +10,7 @@ from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage.cache import Cache, Key
 from voxcube.server.storage.database import Contention, Tx
 from voxcube.server.storage.leaving import forget_user, is_somewhere, leave_dialogs, pairs_of
+from voxcube.server.storage.retention import erase_user
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
@@ -19,7 +20,7 @@ GUESTS_AT_ONCE = 200  # removed in one run of the job
 
 
 class Removal:
-    """Sessions end, dialogs are left, messages remain."""
+    """Sessions end, dialogs are left; messages remain unless the application erases them."""
 
     def __init__(
         self, *, users: UserStore, tokens: TokenStore, cache: Cache, transactions: Transactions, clock: Clock
@@ -52,6 +53,7 @@ class Removal:
 
     async def _remove(self, app_id: int, user_id: int) -> list[Key]:
         now_ms = self._clock.now_ms()
+        app = await self._cache.app(app_id)
 
         async def run(tx: Tx) -> list[Key]:
             # Dialogs before anything else, as in every transaction. A session that is being opened waits at
@@ -63,6 +65,8 @@ class Removal:
                 raise Contention("somebody has just put the user into a dialog")  # then all of this is done again
             await self._tokens.delete_all(tx, app_id=app_id, user_id=user_id)
             await forget_user(tx, user_id)
+            if app is not None and app.settings.erase_messages:
+                await erase_user(tx, app_id, user_id)
             # Without the pairs a next message to the user finds that there is no such user.
             pairs = await pairs_of(tx, app_id, user_id)
             return [
