@@ -1,6 +1,7 @@
 """Stories of dialogs with our own SDK: made, found, changed, left and deleted, with what the others notice."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 
 import pytest
@@ -71,6 +72,49 @@ async def test_the_private_dialog_of_two_is_one(meeting: Meeting) -> None:
     assert bob.session is not None
     assert bob.session.user is not None
     assert first.name == bob.session.user.full_name
+
+
+async def test_lists_filters_and_counts(meeting: Meeting) -> None:
+    ann, bob = await people(meeting, 2, online=True)
+    private = await ann.dialogs.create_private(me(bob))
+    groups = [
+        await ann.dialogs.create_group(f"Group {n}", [me(bob)], extensions={"location": "Oslo" if n % 2 else "Bergen"})
+        for n in range(4)
+    ]
+    public = await ann.dialogs.create_public("Town square")
+    soon = int(time.time()) + 60
+    await ann.chat.send(groups[2], "up", date_sent=soon)
+    await ann.chat.send(private, "upper", date_sent=soon + 1)
+
+    async def found(cube: Client = ann, **wanted: object) -> list[str | None]:
+        return [dialog.name for dialog in await cube.dialogs.list(**wanted)]  # type: ignore[arg-type]
+
+    page = await ann.dialogs.list()
+    assert (len(page), page.total) == (6, 6)
+    assert (page[0].id, page[1].id) == (private.id, groups[2].id)  # the latest activity first
+    page = await ann.dialogs.list(limit=2, skip=2, sort="created_at")
+    assert ([dialog.name for dialog in page], page.total, page.skip) == (["Group 1", "Group 2"], 6, 2)
+    assert await found(type=4) == ["Town square"]
+    assert await found(type__in=[2, 4], sort="name") == [*(f"Group {n}" for n in range(4)), "Town square"]
+    assert await found(name__ctn="gROUP", sort="-name") == [f"Group {n}" for n in (3, 2, 1, 0)]
+    assert await found(name__start_with="Town") == ["Town square"]
+    assert await found(extensions={"location": "Oslo"}, sort="name") == ["Group 1", "Group 3"]
+    assert await found(id__in=[groups[0].id, public.id, NOWHERE], sort="name") == ["Group 0", "Town square"]
+    assert await found(type=2, id__nin=[group.id for group in groups[1:]]) == ["Group 0"]
+    last = await ann.dialogs.get(private.id)
+    assert last.updated_at is not None
+    assert await found(updated_at__gt=last.updated_at.replace(year=2099)) == []
+    assert [dialog.id for dialog in await ann.dialogs.list(last_message_date_sent__gt=soon)] == [private.id]
+    assert await found(occupants_ids=me(bob), type=2, sort="name") == [f"Group {n}" for n in range(4)]
+    await ann.dialogs.update(groups[1].id, custom_data=CustomData("Table", {"seats": 4}))
+    assert await found(params={"data[seats]": 4}) == ["Group 1"]
+    assert await ann.dialogs.count() == 6
+    assert await bob.dialogs.count(type__in=[2, 3]) == 5
+    assert await ann.dialogs.count(extensions={"location": "Oslo"}) == 2
+    listed = {dialog.id async for dialog in ann.dialogs.iterate(type=2)}
+    assert listed == {group.id for group in groups}
+    with pytest.raises(ValidationFailed):
+        await ann.dialogs.list(updated_at__gt="yesterday")
 
 
 async def test_iterating_while_messages_move_dialogs_about(meeting: Meeting) -> None:
