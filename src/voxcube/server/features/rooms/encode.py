@@ -45,6 +45,13 @@ class RoomEncoder:
         item = (_LEFT if member else _OUT) + "/>"
         return _presence(occupant, item, codes=(SELF,) if own else (), kind="unavailable", js=js, id_=id_)
 
+    def subject(self, room: str) -> tuple[bytes, bytes]:
+        """There is none. A standard client waits for it: with it the joining is over (XEP-0045 §7.2.15)."""
+        return (
+            f'<message xmlns="jabber:client" from="{room}" to="'.encode(),
+            b'" type="groupchat"><subject/></message>',
+        )
+
     def kicked(self, occupant: str, actor: str | None, *, js: bool) -> tuple[bytes, bytes]:
         """The receiver was removed from the dialog by `actor` (a bare address)."""
         item = f"{_OUT}/>" if actor is None else f"{_OUT}><actor jid={quoteattr(actor)}/></item>"
