@@ -39,6 +39,9 @@ class Sessions:
         user_id = 77 if token == "user" else None
         return Session(id=1, app_id=3, user_id=user_id, created_at=0, updated_at=0, expires_at=1769854500)
 
+    async def administered(self, key: str) -> int | None:
+        return 3 if key == "admin" else None
+
 
 async def echo(call: Call[Echo]) -> dict[str, Any]:
     return {"tree": call.tree, "number": call.params.number}

@@ -15,7 +15,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voxcube.server.core.clock import SystemClock
-from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired
+from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired, Unauthorized
 from voxcube.server.core.rates import Rate
 from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
 from voxcube.server.rest.errors import Failures, error_response, json_response
@@ -186,8 +186,15 @@ async def _answer(route: Route, request: Request, limits: Limits) -> object:
 
 
 def admit(caller: Caller, carried: Carried) -> None:
-    """Whether the session of a request is enough for a route; raises ``SessionRequired`` or ``Forbidden``."""
+    """Whether the session or the key of a request is enough for a route.
+
+    Raises ``SessionRequired``, ``Unauthorized`` or ``Forbidden``.
+    """
     if caller in (Caller.NOBODY, Caller.KEY):
+        return
+    if caller is Caller.ADMIN:
+        if carried.administered is None:
+            raise Unauthorized
         return
     if carried.session is None:
         raise SessionRequired

@@ -15,6 +15,7 @@ from voxcube.server.rest.route import Carried
 #: Where the request's `Carried` stands in the ASGI scope.
 CARRIED = "voxcube.carried"
 EXPIRATION = "CB-Token-ExpirationDate"
+ADMIN_KEY = "CB-Administration-API-Key"
 
 
 class Authenticator(Protocol):
@@ -22,6 +23,9 @@ class Authenticator(Protocol):
 
     async def authenticate(self, token: str) -> Session | None:
         """The live session of ``token``, with its life extended; None when there is none."""
+
+    async def administered(self, key: str) -> int | None:
+        """The application that an administration key stands for, or None."""
 
 
 class Authenticate:
@@ -37,7 +41,8 @@ class Authenticate:
             await self._app(scope, receive, send)
             return
         # Flutter sends the header empty when it has no session (rest §1.2).
-        carried = Carried(token=Headers(scope=scope).get("CB-Token", "").strip())
+        headers = Headers(scope=scope)
+        carried = Carried(token=headers.get("CB-Token", "").strip())
         scope[CARRIED] = carried
 
         async def send_with_expiry(message: Message) -> None:
@@ -45,12 +50,14 @@ class Authenticate:
                 MutableHeaders(scope=message)[EXPIRATION] = expiration(carried.session.expires_at)
             await send(message)
 
-        if carried.sent:
-            try:
+        try:
+            if carried.sent:
                 carried.session = await self._sessions.authenticate(carried.token)
-            except Exception as error:
-                await self._failures.response(error, scope)(scope, receive, send)
-                return
+            if key := headers.get(ADMIN_KEY, "").strip():
+                carried.administered = await self._sessions.administered(key)
+        except Exception as error:
+            await self._failures.response(error, scope)(scope, receive, send)
+            return
         await self._app(scope, receive, send_with_expiry)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from voxcube.server.core.listing import OPERATORS
-from voxcube.server.rest.auth import EXPIRATION
+from voxcube.server.rest.auth import ADMIN_KEY, EXPIRATION
 from voxcube.server.rest.route import Caller, Nothing, Open, Route
 
 Json = dict[str, Any]
@@ -34,12 +34,14 @@ SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
     Caller.KEY: [{"AuthKey": []}, {"Token": []}],
     Caller.APP: [{"Token": []}],
     Caller.USER: [{"Token": []}],
+    Caller.ADMIN: [{"AdministrationKey": []}],
 }
 WHO = {
     Caller.NOBODY: "No session is needed.",
     Caller.KEY: "Needs the application's key, or any session.",
     Caller.APP: "Needs any session.",
     Caller.USER: "Needs a session of a user.",
+    Caller.ADMIN: "Needs the application's administration key.",
 }
 ABOUT = """\
 **Encodings.** Parameters come in the query string, in the body, or in both: of a name given twice the body's value
@@ -97,6 +99,12 @@ def describe(routes: Iterable[Route], *, version: str) -> Json:
                     "in": "header",
                     "name": "CB-AuthKey",
                     "description": "The application's key",
+                },
+                "AdministrationKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": ADMIN_KEY,
+                    "description": "The application's administration key: for its own servers, never for a client",
                 },
             },
         },

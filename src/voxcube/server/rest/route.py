@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from voxcube.server.core.errors import Forbidden, NotFound, SessionRequired
+from voxcube.server.core.errors import Forbidden, NotFound, SessionRequired, Unauthorized
 from voxcube.server.core.ids import MAX_INTEGER_ID, is_object_id
 from voxcube.server.core.models import Session
 from voxcube.server.rest.normalise import Tree
@@ -24,6 +24,7 @@ class Caller(Enum):
     KEY = "key"  # any live session, or the application's key in CB-AuthKey, which the handler looks at
     APP = "app"  # any live session
     USER = "user"  # a user session
+    ADMIN = "admin"  # the application's key in CB-Administration-API-Key; no session
 
 
 class Open(msgspec.Struct):
@@ -39,11 +40,13 @@ class Carried:
     """The session of a request, shared by the authentication and the handler.
 
     A handler that makes or changes the session puts the new one here: the expiry header follows it (rest §1.3).
-    ``sent`` is whether a token came at all, valid or not.
+    ``sent`` is whether a token came at all, valid or not. ``administered`` is the application that the request's
+    administration key stands for, None without one.
     """
 
     session: Session | None = None
     token: str = field(default="", repr=False)
+    administered: int | None = None
 
     @property
     def sent(self) -> bool:
@@ -72,6 +75,13 @@ class Call(Generic[P]):
     @property
     def app_id(self) -> int:
         return self.session.app_id
+
+    @property
+    def administered(self) -> int:
+        """The application that the caller administers."""
+        if self.carried.administered is None:
+            raise Unauthorized
+        return self.carried.administered
 
     @property
     def user_id(self) -> int:

@@ -19,6 +19,7 @@ _INSERT = Query(
 _ALL = Query(_SELECT.order_by(apps.c.id))
 _BY_ID = Query(_SELECT.where(apps.c.id == bindparam("app")), "app")
 _BY_AUTH_KEY = Query(_SELECT.where(apps.c.auth_key == bindparam("auth_key")), "auth_key")
+_BY_ADMIN_KEY = Query(_SELECT.where(apps.c.admin_api_key == bindparam("admin_key")), "admin_key")
 _SET_SETTINGS = Query(
     update(apps).where(apps.c.id == bindparam("app")).values(settings=bindparam("settings")), "settings", "app"
 )
@@ -44,6 +45,12 @@ async def by_id(tx: Tx, app_id: int) -> App | None:
 async def by_auth_key(tx: Tx, auth_key: str) -> App | None:
     """The application that this `CB-AuthKey` names (rest §1.2)."""
     row = await tx.row(_BY_AUTH_KEY, auth_key)
+    return None if row is None else _app(row)
+
+
+async def by_admin_key(tx: Tx, admin_key: str) -> App | None:
+    """The application that this `CB-Administration-API-Key` stands for (rest §12)."""
+    row = await tx.row(_BY_ADMIN_KEY, admin_key)
     return None if row is None else _app(row)
 
 

@@ -27,7 +27,7 @@ Key = tuple[Any, ...]
 CAPACITY = 100_000  # facts
 MISSING: Final = object()
 # Anybody may ask for these before a login: only those that exist are kept, or made-up ones would fill the memory.
-_NAMED_BY_STRANGERS = ("app", "auth_key")
+_NAMED_BY_STRANGERS = ("app", "auth_key", "admin_key")
 
 _DIALOG = Query(
     select(dialogs.c.app_id, dialogs.c.type, dialogs.c.owner_id, dialogs.c.members_version).where(
@@ -145,14 +145,20 @@ class Cache:
             ("auth_key", auth_key), lambda: self._database.read(lambda tx: apps.by_auth_key(tx, auth_key))
         )
 
+    async def app_by_admin_key(self, admin_key: str) -> App | None:
+        """The application that an administration key stands for."""
+        return await self._get(
+            ("admin_key", admin_key), lambda: self._database.read(lambda tx: apps.by_admin_key(tx, admin_key))
+        )
+
     # -- keeping and forgetting ------------------------------------------------------------------------------------
 
     def forget(self, *keys: Key) -> None:
         """Called after the commit that changed these facts.
 
         Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user), ("app", id),
-        ("auth_key", key), (LISTED, user) when a dialog came into the user's list or went from it, and
-        ("member", dialog, user, seq) for each user who joined a dialog that is not private, with the dialog's seq then.
+        ("auth_key", key), ("admin_key", key), (LISTED, user) when a dialog came into the user's list or went from it,
+        and ("member", dialog, user, seq) for each user who joined a dialog that is not private, with its seq then.
         ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the
         nodes that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
         """

@@ -35,8 +35,8 @@ class CreateDialog(msgspec.Struct):
     data: dict[str, Any] | None = None
 
 
-class DialogBody(msgspec.Struct):
-    """A dialog as one user sees it. All keys are always there."""
+class DialogFields(msgspec.Struct, kw_only=True):
+    """What of a dialog users and administrators see."""
 
     id: str = msgspec.field(name="_id")
     type: int
@@ -56,12 +56,17 @@ class DialogBody(msgspec.Struct):
     last_message_date_sent: int | None
     last_message_user_id: int | None
     last_message_status: str | None
-    unread_messages_count: int
     extensions: dict[str, str] | None
     permissions: PermissionsBody | None
     data: dict[str, Any] | None
     is_muted: bool | None
     is_e2ee: bool | None
+
+
+class DialogBody(DialogFields, kw_only=True):
+    """A dialog as one user sees it. All keys are always there."""
+
+    unread_messages_count: int
 
 
 class DialogsAnswer(msgspec.Struct):

@@ -96,6 +96,11 @@ class SessionService:
             return None
         return await self._extended(session, token, now)
 
+    async def administered(self, key: str) -> int | None:
+        """The application that an administration key stands for, or None."""
+        app = await self._cache.app_by_admin_key(key)
+        return None if app is None else app.id
+
     async def _extended(self, session: Session, token: str, now: int) -> Session:
         """Written only when it moves by a minute or more: not every request is worth a commit."""
         until = now + self._lifetime

@@ -1,0 +1,45 @@
+"""Dialogs as the application's administrator makes and sees them (rest §12)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voxcube.server.core.errors import Invalid, NotFound
+from voxcube.server.core.models import DialogType
+from voxcube.server.features.dialogs.service import DialogService, NewDialog
+from voxcube.server.storage.dialogs import DialogStore, DialogView
+from voxcube.server.storage.occupants import OccupantStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminView:
+    """A dialog as nobody in particular sees it; ``away`` have put it away, ``silent`` have muted it."""
+
+    view: DialogView
+    away: Sequence[int]
+    silent: Sequence[int]
+
+
+class DialogAdmin:
+    """What an administrator may do with the dialogs of an application."""
+
+    def __init__(self, *, service: DialogService, dialogs: DialogStore, occupants: OccupantStore) -> None:
+        self._service = service
+        self._dialogs = dialogs
+        self._occupants = occupants
+
+    async def create(self, app_id: int, owner_id: int, new: NewDialog) -> AdminView:
+        """A new broadcast dialog: only an administrator makes those, and nothing else. Raises Invalid."""
+        if new.type != DialogType.BROADCAST:
+            raise Invalid({"type": ["must be 1 (broadcast)"]})
+        dialog = await self._service.create_broadcast(app_id, owner_id, new)
+        return await self.get(app_id, dialog.id)
+
+    async def get(self, app_id: int, dialog_id: str) -> AdminView:
+        """One dialog. Raises NotFound."""
+        view = await self._dialogs.view(app_id, dialog_id, viewer=0)
+        if view is None:
+            raise NotFound("Dialog does not exist")
+        away, silent = await self._occupants.marked(dialog_id)
+        return AdminView(view=view, away=away, silent=silent)

@@ -1,0 +1,71 @@
+"""Dialogs over HTTP for the application's administrator (rest §12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from voxcube.server.features.dialogs.admin import AdminView, DialogAdmin
+from voxcube.server.features.dialogs.rest import DialogFields, dialog_body
+from voxcube.server.features.dialogs.service import NewDialog, SeenDialog
+from voxcube.server.rest.route import Call, Caller, Route
+
+
+class CreateBroadcast(msgspec.Struct):
+    """``user_id`` is the owner, who may write, as may the admins."""
+
+    type: int
+    user_id: int
+    name: str | None = None
+    admins_ids: list[int] | None = None
+    description: str | None = None
+    photo: str | None = None
+    extensions: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+
+
+class AdminDialogBody(DialogFields, kw_only=True):
+    """A dialog as nobody in particular sees it: what depends on the viewer is null."""
+
+    unread_messages_count: int | None
+    deleted_ids: list[int]
+    silent_ids: list[int]
+
+
+def routes(admin: DialogAdmin, domain: str) -> list[Route]:
+    """The routes of administrators; ``domain`` is that of the chat."""
+
+    async def create(call: Call[CreateBroadcast]) -> AdminDialogBody:
+        given = call.params
+        new = NewDialog(
+            type=given.type,
+            admins=given.admins_ids or (),
+            name=given.name,
+            description=given.description,
+            photo=given.photo,
+            extensions=given.extensions,
+            data=given.data,
+        )
+        return admin_body(await admin.create(call.administered, given.user_id, new), domain)
+
+    return [
+        Route(
+            method="POST",
+            path="/admin/chat",
+            handler=create,
+            caller=Caller.ADMIN,
+            request=CreateBroadcast,
+            response=AdminDialogBody,
+            status=201,
+            summary="A new broadcast dialog",
+        )
+    ]
+
+
+def admin_body(found: AdminView, domain: str) -> AdminDialogBody:
+    """A dialog as it goes out to an administrator."""
+    body = msgspec.structs.asdict(dialog_body(SeenDialog(view=found.view, viewer=0), domain))
+    for name in ("unread_messages_count", "last_message_status", "is_muted"):
+        body[name] = None
+    return AdminDialogBody(**body, deleted_ids=list(found.away), silent_ids=list(found.silent))
