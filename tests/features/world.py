@@ -14,7 +14,7 @@ import httpx
 from tests.rest.contract import CheckedTransport, Contract
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.ids import Ids
-from voxcube.server.core.models import App, AppSettings, User
+from voxcube.server.core.models import App, AppSettings, Dialog, User
 from voxcube.server.delivery.router import GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.apps.service import AppService
@@ -23,7 +23,8 @@ from voxcube.server.features.changes.encode import ChangeNotices
 from voxcube.server.features.changes.retention import Retention
 from voxcube.server.features.changes.service import ChangeService
 from voxcube.server.features.dialogs import rest as dialogs_rest
-from voxcube.server.features.dialogs import rest_changes
+from voxcube.server.features.dialogs import rest_admin, rest_changes
+from voxcube.server.features.dialogs.admin import DialogAdmin
 from voxcube.server.features.dialogs.changes import DialogChanges
 from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.erasing import Eraser
@@ -38,6 +39,11 @@ from voxcube.server.features.messages.queue import MessageQueue
 from voxcube.server.features.messages.service import MessageService
 from voxcube.server.features.privacy.screens import Screens
 from voxcube.server.features.privacy.service import PrivacyService
+from voxcube.server.features.reactions import rest as reactions_rest
+from voxcube.server.features.reactions.service import ReactionService
+from voxcube.server.features.search import rest as search_rest
+from voxcube.server.features.search.indexer import Indexer
+from voxcube.server.features.search.service import SearchService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.system import rest as system_rest
@@ -53,17 +59,29 @@ from voxcube.server.storage import apps, receipts
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Database, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
+from voxcube.server.storage.finding import Finder
 from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import Send, apply_batch
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.privacy import PrivacyStore
+from voxcube.server.storage.reactions import ReactionStore
 from voxcube.server.storage.receipts import Mark
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
 
 PASSWORD = "correct horse"
+
+
+class ReactionNotices:
+    """Keeps what would be told about reactions: (dialog, user, message, added, removed)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, str, str | None, str | None]] = []
+
+    def tell(self, dialog: Dialog, user_id: int, message_id: str, *, added: str | None, removed: str | None) -> None:
+        self.told.append((dialog.id, user_id, message_id, added, removed))
 
 
 class Parcels(list[Parcel]):
@@ -144,10 +162,22 @@ class World:
         )
         self.changes = DialogChanges(dialogs=self.dialogs, cache=self.cache, transactions=writer, clock=self.clock)
         self.endings = DialogEndings(cache=self.cache, transactions=writer, clock=self.clock)
-        self.people = DialogPeople(dialogs=self.dialog_store, occupants=OccupantStore(database), users=self.users)
+        occupants = OccupantStore(database)
+        self.people = DialogPeople(dialogs=self.dialog_store, occupants=occupants, users=self.users)
+        self.dialog_admin = DialogAdmin(service=self.dialogs, dialogs=self.dialog_store, occupants=occupants)
         self.eraser = Eraser(transactions=writer, clock=self.clock)
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
+        )
+        self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
+        self.reaction_notices = ReactionNotices()
+        self.reactions = ReactionService(
+            dialogs=self.dialogs,
+            store=ReactionStore(database),
+            transactions=writer,
+            notices=self.reaction_notices,
+            may_reach=self._may_reach,
+            clock=self.clock,
         )
         self.parcels = Parcels()
         router: Any = self.parcels
@@ -180,6 +210,10 @@ class World:
             notices=ChangeNotices(router, "chat.example.org", self.ids),
             clock=self.clock,
         )
+        self.indexer = Indexer(database, writer, lambda: 0)
+        self.search = SearchService(
+            dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), finder=Finder(database)
+        )
         self.retention = Retention(database=database, transactions=writer, clock=self.clock)
         system = SystemService(
             facts=self.cache,
@@ -191,8 +225,11 @@ class World:
             *sessions_rest.routes(self.sessions),
             *users_rest.routes(self.users, self.removal, self.doorkeeper),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
+            *rest_admin.routes(self.dialog_admin, "chat.example.org"),
             *rest_changes.routes(self.changes, self.endings, self.people, "chat.example.org"),
             *history_rest.routes(self.history),
+            *reactions_rest.routes(self.reactions),
+            *search_rest.routes(self.search, "chat.example.org"),
             *changes_rest.routes(self.message_changes),
             *messages_rest.routes(self.creation),
             *system_rest.routes(system),
@@ -201,6 +238,9 @@ class World:
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
         self.app: App
         self.other: App
+
+    async def _may_reach(self, app_id: int, sender_id: int, user_id: int) -> bool:
+        return (sender_id, user_id) not in self.blocked
 
     async def _private_between(self, app_id: int, a: int, b: int) -> str:
         dialog = await self.dialogs.private_between(app_id, a, b, create=True)

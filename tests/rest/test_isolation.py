@@ -47,6 +47,7 @@ CASES = [
     Case(DIALOGS, "?last_message_date_sent[gt]=0&sort_desc=updated_at", 200, found=1),
     Case(DIALOGS, "?_id[ne]=000000000000000000000000", 200, found=1),
     Case("GET /chat/Dialog/{id}", "/{dialog}", 404),
+    Case("POST /admin/chat", "", 401, {"type": 1, "name": "News", "user_id": "{friend}"}),
     Case("PUT /chat/Dialog/{id}", "/{dialog}", 404, {"name": "Mine"}),
     Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"occupants_ids": ["{friend}", "{twin}"]}}),
     Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"pinned_messages_ids": ["{message}"]}}),
@@ -77,6 +78,11 @@ CASES = [
     Case("PUT /chat/Message/{ids}", "/{message}", 404, {"chat_dialog_id": "{own}", "message": "x"}),
     Case("DELETE /chat/Message/{ids}", "/{message}?force=1", 200, echoed=("message",)),
     Case("DELETE /chat/Message/{ids}", "/{message}", 200, echoed=("message",)),
+    Case("PUT /chat/Message/{id}/reactions", "", 404, {"add": "👍"}),
+    Case("GET /chat/Message/{id}/reactions", "", 404),
+    Case("GET /chat/search", "?search_text=secret", 200),
+    Case("GET /chat/search", "?search_text=secret&chat_dialog_ids={dialog}", 200),
+    Case("GET /chat/search", "?search_text=Plans&chat_dialog_ids={dialog},{own}", 200),
     Case("GET /chat/Message/unread", "?chat_dialog_ids={dialog}", 200, echoed=("dialog",)),
 ]
 
@@ -124,7 +130,9 @@ async def test_nobody_sees_or_changes_another_application(world: World) -> None:
     first = {dialog["_id"] for dialog in (await client.get("/chat/Dialog")).json()["items"]}
     for case in sorted(CASES, key=lambda case: case.route.startswith("POST")):  # lists before there is more to list
         method, path = case.route.removesuffix("/{id}").removesuffix("/{ids}").split()
-        path = path.replace("{id}", other.dialog) + case.query.format(own=own.dialog, **names)
+        path = path.replace("{id}", other.message if "/Message/" in path else other.dialog) + case.query.format(
+            own=own.dialog, **names
+        )
         answer = await client.request(method, path, json=filled(case.body, {**names, "own": own.dialog}))
         assert answer.status_code == case.status, (case, answer.text)
         theirs = {value for name, value in names.items() if name not in case.echoed}

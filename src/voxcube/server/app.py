@@ -39,7 +39,8 @@ from voxcube.server.features.changes.encode import ChangeNotices
 from voxcube.server.features.changes.retention import Retention
 from voxcube.server.features.changes.service import ChangeService
 from voxcube.server.features.dialogs import rest as dialogs_rest
-from voxcube.server.features.dialogs import rest_changes
+from voxcube.server.features.dialogs import rest_admin, rest_changes
+from voxcube.server.features.dialogs.admin import DialogAdmin
 from voxcube.server.features.dialogs.changes import DialogChanges
 from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.erasing import Eraser
@@ -62,10 +63,16 @@ from voxcube.server.features.presence.service import RENEW_SECONDS, Online, Onli
 from voxcube.server.features.privacy import xmpp as privacy
 from voxcube.server.features.privacy.screens import Screens
 from voxcube.server.features.privacy.service import PrivacyService
+from voxcube.server.features.reactions import rest as reactions_rest
+from voxcube.server.features.reactions.encode import ReactionNotices
+from voxcube.server.features.reactions.service import ReactionService
 from voxcube.server.features.receipts import xmpp as receipts
 from voxcube.server.features.rooms import xmpp as rooms
 from voxcube.server.features.rooms.service import RoomService
 from voxcube.server.features.roster import xmpp as roster
+from voxcube.server.features.search import indexer as search_index
+from voxcube.server.features.search import rest as search_rest
+from voxcube.server.features.search.service import SearchService
 from voxcube.server.features.sessions import rest as sessions_rest
 from voxcube.server.features.sessions.service import SessionService
 from voxcube.server.features.sessions.xmpp import LOOK_SECONDS, LogIns
@@ -89,11 +96,13 @@ from voxcube.server.rest.openapi import describe
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
+from voxcube.server.storage.finding import Finder
 from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import apply_batch
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.privacy import PrivacyStore
+from voxcube.server.storage.reactions import ReactionStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
@@ -182,7 +191,9 @@ class App:
         stack.push_async_callback(writer.close)
         cache = Cache(database)
         await cache.follow_generation()  # what changes from here on is noticed
-        queue = MessageQueue(writer)
+        counts = Counts()
+        indexer = search_index.Indexer(database, writer, lambda: counts.stored)
+        queue = MessageQueue(writer, indexer.after_commit)
 
         # Accounts and dialogs.
         users, tokens, dialogs = UserStore(database), TokenStore(database), DialogStore(database)
@@ -204,7 +215,9 @@ class App:
         dialog_service = DialogService(
             dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids
         )
-        history = HistoryService(dialogs=dialog_service, store=dialogs, history=HistoryStore(database), writer=writer)
+        messages_read = HistoryStore(database)
+        history = HistoryService(dialogs=dialog_service, store=dialogs, history=messages_read, writer=writer)
+        search = SearchService(dialogs=dialog_service, store=dialogs, history=messages_read, finder=Finder(database))
 
         # Delivery.
         node = ids.object_id()  # this run of this node
@@ -287,8 +300,6 @@ class App:
         stack.push_async_callback(self._bus.close)
         stack.push_async_callback(joined.close)
 
-        counts = Counts()
-
         # Features.
         async def private_between(app_id: int, a: int, b: int) -> str:
             dialog = await dialog_service.private_between(app_id, a, b, create=True)
@@ -306,6 +317,14 @@ class App:
             counts=counts,
         )
         creation = Creation(message_service, cache, history, ids)
+        reactions = ReactionService(
+            dialogs=dialog_service,
+            store=ReactionStore(database),
+            transactions=writer,
+            notices=ReactionNotices(router, config.domain, ids),
+            may_reach=privacy_service.allows,
+            clock=clock,
+        )
         typing_relay = typing.Typing(TypingService(cache, privacy_service), router, config.domain)
         notices = ChangeNotices(router, config.domain, ids)
         changes = ChangeService(facts=cache, privacy=privacy_service, writer=writer, notices=notices, clock=clock)
@@ -388,6 +407,8 @@ class App:
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.every(LOOK_SECONDS, logins.look)
+        jobs.every(search_index.SECONDS, indexer.run)
+        jobs.one_node("search", search_index.SWEEP_SECONDS, indexer.sweep)
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)
         jobs.one_node("ended sessions", CLEAN_SECONDS, sessions.forget_ended)
         jobs.one_node("ended guests", CLEAN_SECONDS, removal.remove_ended_guests)
@@ -415,17 +436,23 @@ class App:
             await cache.follow_generation()  # raises when the database is away
             return {"status": "ok", "node": config.node_name, "sessions": len(hub.connected)}
 
+        occupants = OccupantStore(database)
         routes = [
             *sessions_rest.routes(sessions),
             *users_rest.routes(accounts, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
+            *rest_admin.routes(
+                DialogAdmin(service=dialog_service, dialogs=dialogs, occupants=occupants), config.domain
+            ),
             *rest_changes.routes(
                 DialogChanges(dialogs=dialog_service, cache=cache, transactions=writer, clock=clock),
                 DialogEndings(cache=cache, transactions=writer, clock=clock),
-                DialogPeople(dialogs=dialogs, occupants=OccupantStore(database), users=accounts),
+                DialogPeople(dialogs=dialogs, occupants=occupants, users=accounts),
                 config.domain,
             ),
             *history_rest.routes(history),
+            *reactions_rest.routes(reactions),
+            *search_rest.routes(search, config.domain),
             *changes_rest.routes(changes),
             *messages_rest.routes(creation),
             *system_rest.routes(system_service),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -116,13 +116,27 @@ class Message:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reactions:
+    """Reactions to a message as one viewer sees them: ``own``, and how many of each there are, oldest kind first."""
+
+    own: tuple[str, ...]
+    total: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class StoredMessage:
-    """A message with who has had it. Both sets hold the sender from the start (rest §7.1), and keep their order."""
+    """A message as one viewer sees it, with who has had it.
+
+    ``read_ids`` and ``delivered_ids`` begin with the sender (rest §7.1); messages of a page share lists, which are
+    therefore replaced and not changed. ``seen``: whether the viewer is among ``read_ids``. ``reactions`` None = none.
+    """
 
     message: Message
-    read_ids: dict[int, None] = field(default_factory=dict)
-    delivered_ids: dict[int, None] = field(default_factory=dict)
+    read_ids: Sequence[int] = ()
+    delivered_ids: Sequence[int] = ()
+    seen: bool = False
+    reactions: Reactions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

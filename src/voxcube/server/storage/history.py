@@ -1,30 +1,31 @@
-"""Reading messages: statements and row → model. Writing them is `messages.py`."""
+"""Reading messages: pages, counts, and single ones. Writing them is `messages.py`; who has had them `audience.py`."""
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, func, not_, select, text, union_all
 
-from voxcube.server.core.listing import Listing, Order
+from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import Message, StoredMessage
+from voxcube.server.storage.audience import add_audience
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, values, where
-from voxcube.server.storage.receipts import READ
-from voxcube.server.storage.schema import hidden_messages, message_ids, messages, receipts
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.schema import hidden_messages, message_ids, messages
+from voxcube.server.storage.sql import Query, any_item, bulk_select, folded, in_list, json_text
 
 _NAMES = (
     *("id", "app_id", "dialog_id", "seq", "sender_id", "recipient_id", "body", "date_sent"),
     *("created_at", "updated_at", "edited_at", "attachments", "properties"),
 )
 _COLUMNS = tuple(messages.c[name] for name in _NAMES)
+NEAR = 2000  # so many of the newest messages are rather sorted than looked for along the dates
 
-#: What a page can be filtered and sorted by.
-FILTERS = {
+#: What a page can be filtered by; `properties` by key.
+FILTERS: Mapping[str, Comparable] = {
     "_id": messages.c.id,
     "message": messages.c.body,
     "date_sent": messages.c.date_sent,
@@ -32,21 +33,31 @@ FILTERS = {
     "recipient_id": messages.c.recipient_id,
     "created_at": messages.c.created_at,
     "updated_at": messages.c.updated_at,
+    "properties": lambda key: json_text(messages.c.properties, key),
 }
 
+_DIALOG = messages.c.dialog_id == bindparam("dialog")
+_AFTER: Any = bindparam("after", type_=BigInteger())
 _HIDDEN_FROM_VIEWER = and_(
     hidden_messages.c.dialog_id == messages.c.dialog_id,
     hidden_messages.c.user_id == bindparam("viewer"),
     hidden_messages.c.seq == messages.c.seq,
 )
 _VISIBLE = (
-    messages.c.dialog_id == bindparam("dialog"),
+    _DIALOG,
     messages.c.app_id == bindparam("app"),
-    # The sum hides `seq` from the primary key: pages shall walk the index on dates, which needs no sorting.
-    messages.c.seq + 0 > bindparam("after", type_=messages.c.seq.type),
     ~select(hidden_messages.c.seq).where(_HIDDEN_FROM_VIEWER).exists(),
 )
 _SCOPE = ("dialog", "app", "after", "viewer")
+# The sum hides `seq` from the primary key: pages shall walk the index on dates, which needs no sorting.
+_FAR = messages.c.seq + 0 > _AFTER
+# Changed since it came, as the condition of the index `messages_changed` has it.
+_CHANGED = messages.c.updated_at != messages.c.created_at
+# The newest messages, and all that were changed after a time: what is asked for with `updated_at[gt]`.
+_NEWS = union_all(
+    select(messages.c.seq).where(_DIALOG, messages.c.seq > bindparam("newest", type_=BigInteger())),
+    select(messages.c.seq).where(_DIALOG, _CHANGED, messages.c.updated_at >= bindparam("since")),
+)
 # The narrow table of ids knows where a message is; without it a look-up would walk the whole dialog.
 _OF_IDS = select(message_ids.c.seq).where(
     message_ids.c.app_id == bindparam("app"), message_ids.c.dialog_id == bindparam("dialog")
@@ -54,7 +65,19 @@ _OF_IDS = select(message_ids.c.seq).where(
 _OWN: dict[tuple[str, str], OwnClause] = {
     ("_id", "eq"): lambda name: messages.c.seq.in_(_OF_IDS.where(message_ids.c.id == bindparam(name))),
     ("_id", "in"): lambda name: messages.c.seq.in_(_OF_IDS.where(in_list(message_ids.c.id, name))),
+    ("message", "ctn"): lambda name: folded(messages.c.body).like(bindparam(name), escape="\\"),
+    ("properties", "ctn"): lambda name: folded(json_text(messages.c.properties, f"{name}k")).like(
+        bindparam(name), escape="\\"
+    ),
+    ("attachments.type", "in"): lambda name: any_item(messages.c.attachments, "type", name),
+    ("attachments.type", "nin"): lambda name: not_(any_item(messages.c.attachments, "type", name)),
 }
+_ORDERS: Mapping[str, ColumnElement[Any]] = {
+    "_id": messages.c.id,
+    "date_sent": messages.c.date_sent,
+    "created_at": messages.c.seq,  # messages are numbered in that order
+}
+_LISTS = {"eq": "in", "ne": "nin"}
 _HIDDEN_COUNT = Query(
     select(func.count())
     .select_from(hidden_messages)
@@ -65,16 +88,18 @@ _HIDDEN_COUNT = Query(
     ),
     *("dialog", "viewer", "after"),
 )
-_INTERVALS = Query(
-    select(receipts.c.user_id, receipts.c.kind, receipts.c.low, receipts.c.high)
-    .where(
-        receipts.c.dialog_id == bindparam("dialog"),
-        receipts.c.high >= bindparam("first"),
-        receipts.c.low <= bindparam("last"),
-    )
-    .order_by(receipts.c.user_id),
-    *("dialog", "first", "last"),
+# The highest sequence number whose message came not after a time. They are numbered in the order of `created_at`, so
+# that halving steps find it. `step` begins with a power of two above half of `last`.
+_UP_TO = Query(
+    text(
+        "WITH RECURSIVE h(low, step) AS (SELECT CAST(0 AS BIGINT), CAST(:step AS BIGINT) UNION ALL SELECT"
+        " CASE WHEN low + step <= CAST(:last AS BIGINT) AND coalesce((SELECT m.created_at FROM messages AS m"
+        " WHERE m.dialog_id = :dialog AND m.seq <= low + step ORDER BY m.seq DESC LIMIT 1), 0) <= CAST(:time AS BIGINT)"
+        " THEN low + step ELSE low END, step / 2 FROM h WHERE step > 0) SELECT low FROM h WHERE step = 0"
+    ),
+    *("step", "last", "dialog", "time"),
 )
+_STORED = bulk_select(messages, ["dialog_id", "seq"], *_NAMES)
 
 
 class HistoryStore:
@@ -84,65 +109,157 @@ class HistoryStore:
         self._database = database
 
     async def page(
-        self, *, app_id: int, dialog_id: str, viewer: int, after: int, listing: Listing
+        self, *, app_id: int, dialog_id: str, viewer: int, after: int, last: int, listing: Listing
     ) -> list[StoredMessage]:
-        """Messages of a dialog that the viewer has not deleted, with a seq above ``after``; fields are FILTERS.
+        """Messages of a dialog that the viewer has not deleted, with a seq above ``after``; ``last`` is the newest's.
 
         Sorted by ``date_sent`` unless ordered otherwise; ties by order of arrival (rest §7.2).
         """
         order = listing.order or Order("date_sent")
-        query = _page(shape(listing.conditions), order.field, order.descending)
-        given = values(listing.conditions)
+        wanted = _prepared(listing.conditions)
 
         async def read(tx: Tx) -> list[StoredMessage]:
-            rows = await tx.fetch(query, dialog_id, app_id, after, viewer, *given, listing.limit, listing.skip)
+            reach = await _reach(tx, dialog_id, after, last, wanted)
+            query = _page(shape(wanted), order.field, order.descending, reach.form)
+            scope = (dialog_id, app_id, reach.after, viewer, *reach.more)
+            rows = await tx.fetch(query, *scope, *values(wanted), listing.limit, listing.skip)
             found = [_stored(row) for row in rows]
-            if found:
-                await _add_receipts(tx, dialog_id, found)
+            await add_audience(tx, viewer, found)
             return found
 
         return await self._database.read(read)
 
-    async def count(self, *, app_id: int, dialog_id: str, viewer: int, after: int, live: int, listing: Listing) -> int:
-        """How many messages ``page`` would find without limits. Without conditions it is arithmetic on ``live``."""
-        given = values(listing.conditions)
+    async def count(
+        self,
+        *,
+        app_id: int,
+        dialog_id: str,
+        viewer: int,
+        after: int,
+        cleared: int,
+        last: int,
+        live: int,
+        listing: Listing,
+    ) -> int:
+        """How many messages ``page`` would find without limits; where that is all ``live`` ones (above ``cleared``) and
+        nothing is filtered it is arithmetic."""
+        wanted = _prepared(listing.conditions)
 
         async def read(tx: Tx) -> int:
-            if not listing.conditions and after == 0:
+            if not wanted and after <= cleared:
                 hidden: int = await tx.value(_HIDDEN_COUNT, dialog_id, viewer, after)
                 return max(0, live - hidden)
-            total: int = await tx.value(_count(shape(listing.conditions)), dialog_id, app_id, after, viewer, *given)
+            reach = await _reach(tx, dialog_id, after, last, wanted)
+            scope = (dialog_id, app_id, reach.after, viewer, *reach.more)
+            total: int = await tx.value(_count(shape(wanted), reach.form), *scope, *values(wanted))
             return total
 
         return await self._database.read(read)
 
+    async def stored(self, viewer: int, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], StoredMessage]:
+        """Messages by dialog and seq, as far as they are still there."""
+
+        async def read(tx: Tx) -> dict[tuple[str, int], StoredMessage]:
+            found = [_stored(row) for row in await tx.pick(_STORED, sorted(places))]
+            by_dialog: dict[str, list[StoredMessage]] = {}
+            for stored in found:
+                by_dialog.setdefault(stored.message.dialog_id, []).append(stored)
+            for group in by_dialog.values():
+                await add_audience(tx, viewer, group)
+            return {(stored.message.dialog_id, stored.message.seq): stored for stored in found}
+
+        return await self._database.read(read)
+
+
+class _Reach(NamedTuple):
+    """Where to look: messages above `after`, in the "far" form of the statement, in the "near" one where they are few,
+    or in that for "news", which takes `more` values."""
+
+    after: int
+    form: str
+    more: tuple[int, ...] = ()
+
+
+async def _reach(tx: Tx, dialog_id: str, after: int, last: int, wanted: Sequence[Condition]) -> _Reach:
+    """Lower bounds on server times are turned into sequence numbers, which the primary key finds."""
+    bounds = {"created_at": 0, "updated_at": 0}
+    for condition in wanted:
+        if condition.field in bounds and condition.operator in ("gt", "gte"):
+            since = condition.value + (condition.operator == "gt")
+            bounds[condition.field] = max(since, bounds[condition.field])
+    if since := bounds["created_at"]:
+        after = max(after, await _up_to(tx, dialog_id, last, since - 1))
+        if last - after <= NEAR:
+            return _Reach(after, "near")
+    if since := bounds["updated_at"]:
+        newest = await _up_to(tx, dialog_id, last, since - 1)
+        if last - newest <= NEAR:
+            return _Reach(after, "news", (newest, since))
+    return _Reach(after, "far")
+
+
+async def _up_to(tx: Tx, dialog_id: str, last: int, time_ms: int) -> int:
+    found: int = await tx.value(_UP_TO, 1 << last.bit_length() >> 1, last, dialog_id, time_ms)
+    return found
+
 
 @memoised
-def _page(wanted: Shape, order: str, descending: bool) -> Query:
-    clauses, names = where(FILTERS, wanted, _OWN)
-    column: ColumnElement[Any] = FILTERS[order]
-    if order == "date_sent" and any(condition in _OWN for condition in wanted):
-        column = column + 0  # few messages, found by their ids: sorting them is cheaper than walking the dates
-    keys = (column.desc(), messages.c.seq.desc()) if descending else (column, messages.c.seq)
-    return paged(select(*_COLUMNS).where(*_VISIBLE, *clauses).order_by(*keys), *_SCOPE, *names)
+def _page(wanted: Shape, order: str, descending: bool, form: str) -> Query:
+    clauses, names = _where(wanted, form)
+    if order == "updated_at":
+        return _by_change(clauses, names, descending)
+    wanted_ids = {("_id", "eq"), ("_id", "in")}
+    column = _ORDERS[order]
+    if order == "date_sent" and (form != "far" or not wanted_ids.isdisjoint(wanted)):
+        column = column + 0  # few messages, found by other means: sorting them is cheaper than walking the dates
+    columns = [column] if order == "created_at" else [column, messages.c.seq]
+    return paged(select(*_COLUMNS).where(*clauses).order_by(*_keys(columns, descending)), *names)
+
+
+def _by_change(clauses: Sequence[Any], names: Sequence[str], descending: bool) -> Query:
+    """Sorted by `updated_at`: what never changed is in the order of its numbers, what did is found by its own index."""
+    reach: Any = bindparam("limit", type_=BigInteger()) + bindparam("skip", type_=BigInteger())
+    parts = []
+    for columns, condition in (
+        ([messages.c.seq], ~_CHANGED),
+        ([messages.c.updated_at, messages.c.seq], _CHANGED),
+    ):
+        part = select(*_COLUMNS).where(*clauses, condition).order_by(*_keys(columns, descending)).limit(reach)
+        parts.append(select(part.subquery()))
+    both = union_all(*parts).subquery()
+    return paged(select(*both.c).order_by(*_keys([both.c.updated_at, both.c.seq], descending)), *names)
+
+
+def _keys(columns: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
+    return [column.desc() if descending else column for column in columns]
 
 
 @memoised
-def _count(wanted: Shape) -> Query:
+def _count(wanted: Shape, form: str) -> Query:
+    clauses, names = _where(wanted, form)
+    return Query(select(func.count()).select_from(messages).where(*clauses), *names)
+
+
+def _where(wanted: Shape, form: str) -> tuple[list[Any], list[str]]:
     clauses, names = where(FILTERS, wanted, _OWN)
-    return Query(select(func.count()).select_from(messages).where(*_VISIBLE, *clauses), *_SCOPE, *names)
+    reach = {"far": [_FAR], "near": [messages.c.seq > _AFTER], "news": [_FAR, messages.c.seq.in_(_NEWS)]}[form]
+    more = ["newest", "since"] if form == "news" else []
+    return [*_VISIBLE, *reach, *clauses], [*_SCOPE, *more, *names]
 
 
-async def _add_receipts(tx: Tx, dialog_id: str, found: Sequence[StoredMessage]) -> None:
-    arrived = sorted(found, key=lambda stored: stored.message.seq)
-    seqs = [stored.message.seq for stored in arrived]
-    for stored in found:
-        stored.read_ids[stored.message.sender_id] = stored.delivered_ids[stored.message.sender_id] = None
-    for user_id, kind, low, high in await tx.fetch(_INTERVALS, dialog_id, seqs[0], seqs[-1]):
-        for stored in arrived[bisect_left(seqs, low) : bisect_right(seqs, high)]:
-            stored.delivered_ids[user_id] = None  # what is read was delivered
-            if kind == READ:
-                stored.read_ids[user_id] = None
+def _prepared(conditions: Sequence[Condition]) -> list[Condition]:
+    """Types of attachments are compared with lists, and `ctn` in lower case."""
+    return [_as_list(one) if one.field == "attachments.type" else _without_case(one) for one in conditions]
+
+
+def _as_list(one: Condition) -> Condition:
+    if one.operator not in _LISTS:
+        return one
+    return replace(one, operator=_LISTS[one.operator], value=[one.value])
+
+
+def _without_case(one: Condition) -> Condition:
+    return replace(one, value=one.value.lower()) if one.operator == "ctn" else one
 
 
 def _stored(row: Row) -> StoredMessage:

@@ -212,7 +212,8 @@ async def _apply_sends(
         numbers[0] += 1
         numbers[1] += 1
         # Never back, though the clocks of two nodes differ: a client asks for what is newer than what it has seen.
-        numbers[2] = max(numbers[2], send.created_at)
+        # Messages come in the order of their numbers by that too: pages are sorted and begun by it (`history.py`).
+        numbers[2] = send.created_at = max(numbers[2], send.created_at)
         send.seq = seq = numbers[0]
         send.members_version = dialog_rows[dialog_id][7]
         send.fresh = send.tried = True

@@ -212,7 +212,7 @@ messages = Table(
     _int("expires_at", null=True),  # when it destroys itself
     PrimaryKeyConstraint("dialog_id", "seq"),
     Index("messages_date", "dialog_id", "date_sent", "seq"),
-    Index("messages_changed", "dialog_id", "updated_at", **_only("updated_at <> created_at")),
+    Index("messages_changed", "dialog_id", "updated_at", "seq", **_only("updated_at <> created_at")),
     Index("messages_destroy", "dialog_id", "seq", **_only("destroy_after IS NOT NULL")),
     Index("messages_expiry", "expires_at", **_only("expires_at IS NOT NULL")),
 )

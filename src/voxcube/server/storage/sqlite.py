@@ -49,6 +49,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=512
     )
+    connection.create_function("unicode_lower", 1, _lower, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     # Acknowledged means on disk: each commit is fsynced.
     connection.execute("PRAGMA synchronous = FULL")
@@ -58,6 +59,10 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def translated(error: sqlite3.Error) -> DatabaseError:

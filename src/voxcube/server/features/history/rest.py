@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.ids import is_object_id
-from voxcube.server.core.models import Dialog, StoredMessage
-from voxcube.server.features.history.service import HistoryService, views
+from voxcube.server.core.listing import Condition
+from voxcube.server.core.models import Dialog, DialogType, StoredMessage
+from voxcube.server.features.history.service import HistoryService
 from voxcube.server.rest.bodies import iso, iso_ms
 from voxcube.server.rest.filters import Kind, conditions
+from voxcube.server.rest.normalise import Tree
 from voxcube.server.rest.paging import Count, CountAnswer, Paged, listing
 from voxcube.server.rest.route import Call, Caller, Open, Route
 
@@ -66,6 +69,13 @@ _FILTERS = {
     "recipient_id": Kind.INTEGER,
     "created_at": Kind.MILLISECONDS,
     "updated_at": Kind.MILLISECONDS,
+    "attachments.type": Kind.TEXT,
+}
+_CUSTOM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_ALIASES = {"id": "_id"}
+_NAMES = {
+    *(field.encode_name for struct in (ListMessages, MessageBody) for field in msgspec.structs.fields(struct)),
+    *_ALIASES,
 }
 _SORTABLE = ("_id", "date_sent", "created_at", "updated_at")
 
@@ -80,8 +90,8 @@ def routes(service: HistoryService) -> list[Route]:
             raise Invalid({"chat_dialog_id": ["is required"]})
         if not is_object_id(dialog_id):
             raise NotFound("Dialog does not exist")
-        wanted = conditions(call.tree, _FILTERS, aliases={"id": "_id"})
-        asked = listing(params, wanted, sortable=_SORTABLE, aliases={"id": "_id"}, largest=1000)
+        wanted = _wanted(call.tree)
+        asked = listing(params, wanted, sortable=_SORTABLE, aliases=_ALIASES, largest=1000)
         app_id, user_id = call.app_id, call.user_id
         if params.count and not params.preview:
             total = await service.count(app_id=app_id, user_id=user_id, dialog_id=dialog_id, listing=asked)
@@ -126,9 +136,23 @@ def routes(service: HistoryService) -> list[Route]:
     ]
 
 
+def _wanted(tree: Tree) -> list[Condition]:
+    """The conditions of a request. ``attachments[type]`` is ``attachments.type``; a name that we do not know is the key
+    of a custom parameter."""
+    if isinstance(inner := tree.get("attachments"), dict) and "type" in inner:
+        tree = {**tree, "attachments.type": inner["type"]}
+    custom = {name: value for name, value in tree.items() if name not in _NAMES and _CUSTOM.fullmatch(name)}
+    kinds = {**_FILTERS, "properties": Kind.OBJECT} if custom else _FILTERS
+    found = conditions({**tree, "properties": custom}, kinds, aliases=_ALIASES)
+    for condition in found:
+        if condition.field == "attachments.type" and condition.operator not in ("eq", "ne", "in", "nin"):
+            raise Invalid({condition.field: [f"has no operator {condition.operator}"]})
+    return found
+
+
 def message_body(dialog: Dialog, stored: StoredMessage) -> dict[str, Any]:
     """A message as it goes out: `MessageBody`, and custom parameters that collide with none of its keys."""
-    message = stored.message
+    message, reactions = stored.message, stored.reactions
     core: dict[str, Any] = {
         "_id": message.id,
         "chat_dialog_id": message.dialog_id,
@@ -139,10 +163,11 @@ def message_body(dialog: Dialog, stored: StoredMessage) -> dict[str, Any]:
         "created_at": iso_ms(message.created_at_ms),
         "updated_at": iso_ms(message.updated_at_ms),
         "attachments": list(message.attachments),
-        "read_ids": list(stored.read_ids),
-        "delivered_ids": list(stored.delivered_ids),
-        "reactions": None,
-        "views_count": views(dialog, stored),
+        "read_ids": stored.read_ids,
+        "delivered_ids": stored.delivered_ids,
+        "reactions": None if reactions is None else ReactionsBody(list(reactions.own), dict(reactions.total)),
+        # Counted where readers are many and unknown to each other.
+        "views_count": len(stored.read_ids) - 1 if dialog.type in (DialogType.BROADCAST, DialogType.PUBLIC) else 0,
         "edited_at": None if message.edited_at is None else iso(message.edited_at),
         "read": int(len(stored.read_ids) > 1),
     }

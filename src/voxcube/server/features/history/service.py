@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxcube.server.core.listing import Listing, Order
-from voxcube.server.core.models import Dialog, DialogType, StoredMessage
+from voxcube.server.core.models import Dialog, Member, StoredMessage
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.history import HistoryStore
@@ -52,9 +52,13 @@ class HistoryService:
         if preview:
             listing = Listing(order=Order("date_sent", True), limit=PREVIEW)
         await self._writer.settled(dialog_id)  # what was just sent there is on its way into the database
-        after = 0 if member is None else member.hidden_before
         messages = await self._history.page(
-            app_id=app_id, dialog_id=dialog_id, viewer=user_id, after=after, listing=listing
+            app_id=app_id,
+            dialog_id=dialog_id,
+            viewer=user_id,
+            after=_start(dialog, member),
+            last=dialog.seq,
+            listing=listing,
         )
         if preview:
             messages.reverse()
@@ -66,9 +70,15 @@ class HistoryService:
         """How many of a dialog's messages match. Raises NotFound, Forbidden."""
         await self._writer.settled(dialog_id)
         dialog, member = await self._dialogs.readable(app_id, user_id, dialog_id)
-        after = 0 if member is None else member.hidden_before
         return await self._history.count(
-            app_id=app_id, dialog_id=dialog_id, viewer=user_id, after=after, live=dialog.live, listing=listing
+            app_id=app_id,
+            dialog_id=dialog_id,
+            viewer=user_id,
+            after=_start(dialog, member),
+            cleared=dialog.cleared,
+            last=dialog.seq,
+            live=dialog.live,
+            listing=listing,
         )
 
     async def unread(self, *, app_id: int, user_id: int, dialog_ids: Sequence[str]) -> dict[str, int]:
@@ -80,16 +90,18 @@ class HistoryService:
 
     async def _mark_read(self, dialog_id: str, user_id: int, messages: Sequence[StoredMessage]) -> None:
         """Persisted only: no markers go out for what is read over HTTP (rest §7.2)."""
-        seqs = [stored.message.seq for stored in messages if user_id not in stored.read_ids]
+        seqs = [stored.message.seq for stored in messages if not stored.seen]
         if not seqs:
             return
         await self._writer.run(lambda tx: mark_seqs(tx, dialog_id, user_id, READ, seqs), dialog=dialog_id)
         for stored in messages:
-            stored.read_ids[user_id] = stored.delivered_ids[user_id] = None
+            if not stored.seen:
+                stored.seen = True
+                stored.read_ids = [*stored.read_ids, user_id]
+                if user_id not in stored.delivered_ids:
+                    stored.delivered_ids = [*stored.delivered_ids, user_id]
 
 
-def views(dialog: Dialog, stored: StoredMessage) -> int:
-    """Distinct readers, counted where they are many and unknown to each other (rest §7.1)."""
-    if dialog.type not in (DialogType.BROADCAST, DialogType.PUBLIC):
-        return 0
-    return len(stored.read_ids) - 1
+def _start(dialog: Dialog, member: Member | None) -> int:
+    """Messages up to here are cleared, for everyone or for the user."""
+    return max(dialog.cleared, 0 if member is None else member.hidden_before)

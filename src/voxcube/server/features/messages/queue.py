@@ -15,11 +15,15 @@ Done = Callable[[int, bool, Exception | None], None]
 class MessageQueue:
     """`service.Store` over the writer."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, after_commit: Callable[[str, int], None] = lambda dialog_id, seq: None) -> None:
+        """`after_commit(dialog, seq)` is called for every message that was stored, before it is delivered."""
         self._writer = writer
+        self._after_commit = after_commit
 
     def put(self, draft: Draft, *, show_again: bool, done: Done) -> None:
         def stored(send: Send) -> None:
+            if send.fresh:
+                self._after_commit(send.dialog_id, send.seq)
             draft.members_version = send.members_version
             done(send.seq, send.fresh, send.error)
 

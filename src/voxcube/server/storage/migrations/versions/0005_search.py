@@ -27,9 +27,8 @@ def upgrade() -> None:
     )
     op.create_index("reactions_user", "reactions", ["user_id"])
     changed = sa.text("updated_at <> created_at")
-    op.create_index(
-        "messages_changed", "messages", ["dialog_id", "updated_at"], sqlite_where=changed, postgresql_where=changed
-    )
+    columns = ["dialog_id", "updated_at", "seq"]
+    op.create_index("messages_changed", "messages", columns, sqlite_where=changed, postgresql_where=changed)
     op.create_table(
         "search_dialogs",
         sa.Column("dialog_id", sa.Text(), nullable=False),

@@ -1,0 +1,1 @@
+"""Reactions to messages: kept, counted, and told to everybody in the dialog."""

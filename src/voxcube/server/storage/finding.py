@@ -1,0 +1,276 @@
+"""Finding messages and dialogs by a part of their text, newest first, among one user's dialogs.
+
+Messages that are not in the index (`search.py`) are compared one by one, and so are the newest of every dialog: of a
+word that everybody uses they give a whole page at once. Only what is older is asked of the index, dialog by dialog,
+until older ones cannot add anything. So the cost hangs on the user's own dialogs and not on what all others write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, and_, bindparam, case, false, func, not_, or_, select
+
+from voxcube.server.core.errors import Unavailable
+from voxcube.server.core.models import DialogType
+from voxcube.server.storage.database import Database, Tx
+from voxcube.server.storage.schema import dialogs, members, search_dialogs, users
+from voxcube.server.storage.search import place
+from voxcube.server.storage.sql import Forked, Query, contains, in_list
+
+SECONDS = 5.0  # a search that takes longer is given up
+AT_ONCE = {"sqlite": 1, "postgresql": 4}  # searches under way: pages shall find a thread or a connection free
+NEWEST = 1000  # messages of a dialog that are compared one by one
+NEWEST_OF_ALL = 50_000  # … less where the dialogs are many
+CHUNK = 5000  # messages compared by one statement
+CANDIDATES = 1000  # rows of the index taken by one statement
+
+_VIEWER = bindparam("viewer", type_=BigInteger())
+_MINE = members.alias("mine")
+_OTHER = members.alias("other")
+_IS_PRIVATE = dialogs.c.type == int(DialogType.PRIVATE)
+_IS_BROADCAST = dialogs.c.type == int(DialogType.BROADCAST)
+# The user's dialogs (rest §6.1): those it is in and has not put away, and the application's broadcasts.
+_OWN_IDS = select(_MINE.c.dialog_id).where(_MINE.c.user_id == _VIEWER, _MINE.c.active, not_(_MINE.c.hidden))
+_BROADCASTS = (
+    select(dialogs.c.id)
+    .outerjoin(_MINE, and_(_MINE.c.dialog_id == dialogs.c.id, _MINE.c.user_id == _VIEWER))
+    .where(dialogs.c.app_id == bindparam("app"), _IS_BROADCAST, not_(func.coalesce(_MINE.c.hidden, false())))
+)
+_SCOPE = _OWN_IDS.union(_BROADCASTS).subquery()
+_CLEARED = func.coalesce(members.c.hidden_before, 0)
+_PLACES = (
+    select(
+        *(dialogs.c.id, dialogs.c.updated_at, dialogs.c.seq),
+        case((dialogs.c.cleared < _CLEARED, _CLEARED), else_=dialogs.c.cleared),
+        *(search_dialogs.c.number, func.coalesce(search_dialogs.c.upto, 0)),
+    )
+    .select_from(_SCOPE)
+    .join(dialogs, dialogs.c.id == _SCOPE.c.dialog_id)
+    .outerjoin(members, and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == _VIEWER))
+    .outerjoin(search_dialogs, search_dialogs.c.dialog_id == dialogs.c.id)
+    .where(dialogs.c.app_id == bindparam("app"))
+    .order_by(dialogs.c.updated_at.desc())
+)
+_ALL = Query(_PLACES, "viewer", "app")
+_SOME = Query(_PLACES.where(in_list(dialogs.c.id, "dialogs")), "viewer", "app", "dialogs")
+# The name of a private dialog is that of the other one (rest §5).
+_NAMED = (
+    select(dialogs.c.id)
+    .select_from(_SCOPE)
+    .join(dialogs, dialogs.c.id == _SCOPE.c.dialog_id)
+    .outerjoin(
+        _OTHER,
+        and_(_OTHER.c.dialog_id == dialogs.c.id, _OTHER.c.user_id != _VIEWER, _IS_PRIVATE),
+    )
+    .outerjoin(users, users.c.id == _OTHER.c.user_id)
+    .where(
+        dialogs.c.app_id == bindparam("app"),
+        or_(
+            and_(~_IS_PRIVATE, contains(dialogs.c.name, "text")),
+            contains(func.coalesce(func.nullif(users.c.full_name, ""), users.c.login), "text"),
+        ),
+    )
+    .order_by(dialogs.c.updated_at.desc())
+    .limit(bindparam("limit", type_=BigInteger()))
+)
+_ALL_NAMED = Query(_NAMED, "viewer", "app", "text", "limit")
+_SOME_NAMED = Query(_NAMED.where(in_list(dialogs.c.id, "dialogs")), "viewer", "app", "text", "dialogs", "limit")
+
+# Of ranges [dialog, after, up to] of messages: those with the text, as (dialog, seq, created_at), newest first.
+_WITH_TEXT = (
+    " WHERE {contains} AND m.date_sent >= {oldest} AND m.date_sent <= {newest} AND NOT EXISTS ("
+    "SELECT 1 FROM hidden_messages AS h WHERE h.dialog_id = m.dialog_id AND h.user_id = {viewer} AND h.seq = m.seq)"
+    " ORDER BY m.created_at DESC, m.seq DESC LIMIT {limit}"
+)
+_IN_RANGES = Forked(
+    sqlite="SELECT m.dialog_id, m.seq, m.created_at FROM json_each(?) AS j CROSS JOIN messages AS m"
+    " ON m.dialog_id = j.value ->> 0 AND m.seq > j.value ->> 1 AND m.seq <= j.value ->> 2"
+    + _WITH_TEXT.format(contains="instr(m.body, ?) > 0", **dict.fromkeys(("oldest", "newest", "viewer", "limit"), "?")),
+    # The offset keeps the ranges outside: whatever is known of the table, each is looked up by the primary key.
+    postgresql="SELECT m.dialog_id, m.seq, m.created_at FROM jsonb_array_elements($1::jsonb) AS j(value)"
+    " CROSS JOIN LATERAL (SELECT r.dialog_id, r.seq, r.created_at, r.date_sent, r.body FROM messages AS r"
+    " WHERE r.dialog_id = j.value ->> 0 AND r.seq > (j.value ->> 1)::bigint AND r.seq <= (j.value ->> 2)::bigint"
+    " OFFSET 0) AS m"
+    + _WITH_TEXT.format(contains="strpos(m.body, $2) > 0", oldest="$3", newest="$4", viewer="$5", limit="$6"),
+)
+# Where the index has the text, newest first: dialog's number, from, below, what to look for, how many. The sums hide
+# `rowid` from the primary key.
+_INDEXED = Forked(
+    sqlite="SELECT rowid FROM message_texts WHERE ? IS NOT NULL AND rowid > ? AND rowid < ? AND message_texts MATCH ?"
+    " ORDER BY rowid DESC LIMIT ?",
+    postgresql="SELECT rowid FROM message_texts WHERE (rowid >> 32) = $1 AND rowid + 0 > $2 AND rowid + 0 < $3"
+    " AND body LIKE $4 ORDER BY rowid + 0 DESC LIMIT $5",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for: `text` as it is, in messages dated from `oldest` to `newest` (seconds)."""
+
+    app_id: int
+    viewer: int
+    text: str
+    oldest: int
+    newest: int
+    dialogs: Sequence[str] | None  # None: all of the viewer's
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A dialog to look into: messages above `after`; those up to `upto` are in the index under `number`."""
+
+    dialog_id: str
+    activity: int  # no message is newer (ms)
+    seq: int
+    after: int
+    number: int | None
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    place: _Place
+    low: int
+    high: int
+
+
+class _Hits:
+    """The newest messages found so far."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found: dict[tuple[str, int], int] = {}
+        self._of: Counter[str] = Counter()
+
+    def add(self, rows: Sequence[tuple[str, int, int]]) -> None:
+        for dialog_id, seq, created_at in rows:
+            if (dialog_id, seq) not in self._found:
+                self._found[dialog_id, seq] = created_at
+                self._of[dialog_id] += 1
+        self._found = dict(sorted(self._found.items(), key=lambda hit: (-hit[1], -hit[0][1]))[: self._limit])
+
+    def done_with(self, place: _Place) -> bool:
+        """Whether nothing that is older than what was found in this dialog can be among the newest."""
+        if len(self._found) < self._limit:
+            return False
+        return self._of[place.dialog_id] >= self._limit or place.activity < min(self._found.values())
+
+    def newest(self) -> list[tuple[str, int]]:
+        return list(self._found)
+
+
+class Finder:
+    """Searches."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._room = asyncio.Semaphore(AT_ONCE[database.backend])
+
+    async def messages(self, wanted: Wanted) -> list[tuple[str, int]]:
+        """Dialog and seq of the newest messages with the text. Raises Unavailable when it takes too long."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                async with self._room:
+                    give_up = time.monotonic() + SECONDS
+                    search = _Search(wanted, _PATTERNS[self._database.backend](wanted.text), give_up)
+                    return await self._database.read(search.run)
+        except TimeoutError:
+            raise _too_long() from None
+
+    async def dialogs(self, wanted: Wanted) -> list[str]:
+        """The ids of dialogs with the text in their names, those with the newest activity first."""
+        more = [] if wanted.dialogs is None else [list(wanted.dialogs)]
+        query = _ALL_NAMED if wanted.dialogs is None else _SOME_NAMED
+        scope = (wanted.viewer, wanted.app_id, wanted.text, *more, wanted.limit)
+        return [row[0] for row in await self._database.read(lambda tx: tx.fetch(query, *scope))]
+
+
+def _too_long() -> Unavailable:
+    return Unavailable("The search takes too long: name dialogs, or a longer text")
+
+
+class _Search:
+    """One search under way."""
+
+    def __init__(self, wanted: Wanted, pattern: str, give_up: float) -> None:
+        """`pattern` is the text as the index takes it; `give_up` is a time of `time.monotonic`."""
+        self._wanted = wanted
+        self._pattern = pattern
+        self._give_up = give_up
+        self._hits = _Hits(wanted.limit)
+
+    async def run(self, tx: Tx) -> list[tuple[str, int]]:
+        wanted = self._wanted
+        if wanted.dialogs is None:
+            rows = await tx.fetch(_ALL, wanted.viewer, wanted.app_id)
+        else:
+            rows = await tx.fetch(_SOME, wanted.viewer, wanted.app_id, list(wanted.dialogs))
+        places = [_Place(*row) for row in rows]
+        newest = min(NEWEST, NEWEST_OF_ALL // max(1, len(places)))
+        for chunk in _chunks(places, newest):
+            left = [one for one in chunk if not self._hits.done_with(one.place)]
+            await self._compare(tx, [[one.place.dialog_id, one.low, one.high] for one in left])
+        for where in places:
+            # The index is asked without an upper end: what went into it meanwhile was seen above, or is seen here.
+            if where.number is not None and where.seq - newest > where.after:
+                await self._ask_index(tx, where, where.number)
+        return self._hits.newest()
+
+    async def _ask_index(self, tx: Tx, where: _Place, number: int) -> None:
+        below = place(number + 1, 0)
+        while not self._hits.done_with(where):
+            found = await tx.fetch(_INDEXED, number, place(number, where.after), below, self._pattern, CANDIDATES)
+            seqs = [row[0] - place(number, 0) for row in found]
+            await self._compare(tx, [[where.dialog_id, seq - 1, seq] for seq in seqs])
+            if len(found) < CANDIDATES:
+                return
+            below = found[-1][0]
+
+    async def _compare(self, tx: Tx, ranges: Sequence[Sequence[object]]) -> None:
+        if time.monotonic() > self._give_up:
+            raise _too_long()
+        if ranges:
+            wanted = self._wanted
+            scope = (wanted.text, wanted.oldest, wanted.newest, wanted.viewer, wanted.limit)
+            found = await tx.fetch(_IN_RANGES, json.dumps(ranges), *scope)
+            self._hits.add([(row[0], row[1], row[2]) for row in found])
+
+
+def _trigrams(text: str) -> str:
+    """All of the text in pieces of three characters: FTS5 knows which messages have each of them."""
+    starts = [*range(0, len(text) - 2, 3), len(text) - 3]
+    pieces = dict.fromkeys(text[start : start + 3].replace('"', '""') for start in starts)
+    return " AND ".join(f'"{piece}"' for piece in pieces)
+
+
+def _like(text: str) -> str:
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+
+
+_PATTERNS = {"sqlite": _trigrams, "postgresql": _like}
+
+
+def _chunks(places: Sequence[_Place], newest: int) -> Iterator[list[_Range]]:
+    """What is compared one by one, newest first in each dialog, small ranges together."""
+    chunk: list[_Range] = []
+    size = 0
+    for where in places:
+        lowest, high = max(where.after, min(where.upto, where.seq - newest)), where.seq
+        while high > lowest:
+            low = max(lowest, high - CHUNK)
+            if size + high - low > CHUNK:
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(_Range(where, low, high))
+            size += high - low
+            high = low
+    if chunk:
+        yield chunk
