@@ -11,6 +11,7 @@ import pytest
 
 from tests.features.world import World
 from voxcube.server.core.models import User
+from voxcube.server.features.dialogs.service import NewDialog
 
 DIALOG = "/chat/Dialog"
 MESSAGE = "/chat/Message"
@@ -259,8 +260,8 @@ async def test_deleting_for_me_and_for_everyone(world: World, pair: Pair) -> Non
     answer = await pair.one.delete(f"{MESSAGE}/{ids[2]}", params={"force": 1})
     assert answer.json()["SuccessfullyDeleted"] == {"ids": [ids[2]]}
     assert [item["_id"] for item in await seen(pair.one, group)] == [ids[1]]
-    found = await shown(pair.two, group)
-    assert (found["last_message_id"], found["unread_messages_count"]) == (ids[1], 0)
+    assert (await shown(pair.one, group))["last_message_id"] == ids[1]
+    assert (await shown(pair.two, group))["unread_messages_count"] == 0
 
 
 async def test_nobody_else_changes_anything(world: World, pair: Pair) -> None:
@@ -301,3 +302,22 @@ async def test_many_changes_at_once_leave_the_counters_right(world: World, pair:
     unread = [id_ for id_ in left if id_ not in ids[::2] and id_ not in ids[1::3]]
     found = await shown(pair.two, group)
     assert (found["unread_messages_count"], found["last_message_id"]) == (len(unread), left[-1])
+
+
+async def test_readers_of_a_broadcast_are_counted(world: World, pair: Pair) -> None:
+    made = await world.dialogs.create_broadcast(world.app.id, pair.ann.id, NewDialog(type=1, name="News"))
+    sends = [await world.send(made.id, pair.ann) for _ in range(3)]
+    cyd = await world.user("cyd")
+    three = await world.login(cyd)
+    await world.mark(made.id, pair.bob, sends[0].message_id)  # as from the chat
+    await three.put(f"{MESSAGE}/{sends[0].message_id}", json={"chat_dialog_id": made.id, "read": 1})
+    await three.put(MESSAGE, json={"chat_dialog_id": made.id, "delivered": 1})
+    items = await seen(pair.one, made.id)
+    assert [item["views_count"] for item in items] == [2, 0, 0]
+    assert sorted(items[0]["read_ids"]) == [pair.ann.id, pair.bob.id, cyd.id]
+    assert world.parcels.take() == []
+    for who, ids in ((pair.two, sends[1].message_id), (three, f"{sends[1].message_id}?force=1")):
+        assert (await who.delete(f"{MESSAGE}/{ids}")).json()["WrongPermissions"]["ids"] == [sends[1].message_id]
+    assert (await pair.one.delete(f"{MESSAGE}/{sends[1].message_id}?force=1")).status_code == 200
+    await world.send(made.id, pair.ann)
+    assert (await shown(pair.two, made.id))["unread_messages_count"] == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from voxcube.server.core.errors import Conflict, NotFound
 from voxcube.server.core.models import DialogType
-from voxcube.server.storage import inbox
+from voxcube.server.storage import broadcasts, inbox
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import HandOver, Mark, apply_handed, apply_marks
 from voxcube.server.storage.schema import dialogs, members, message_ids, messages
@@ -140,6 +140,7 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     if sends:
         await _apply_sends(tx, sends, dialog_rows, member_rows, due)
     if found:
+        await _admit_readers(tx, found, member_rows)
         await apply_marks(tx, found, member_rows)
     if handed:
         await apply_handed(tx, handed, member_rows)
@@ -170,6 +171,21 @@ def _due(sends: Sequence[Send], dialog_rows: dict[str, Any]) -> set[str]:
             if inbox.is_due(dialog[4], dialog[5], updated_at, send.date_sent):
                 due.add(send.dialog_id)
     return due
+
+
+async def _admit_readers(
+    tx: Tx, found: Sequence[tuple[Mark, str, int, int]], member_rows: dict[MemberKey, list[Any]]
+) -> None:
+    """Readers of broadcasts are no members; what each of them has read is kept all the same, in a row of its own."""
+    others = {
+        (mark.app_id, mark.user_id, dialog_id)
+        for mark, dialog_id, _, _ in found
+        if (member := member_rows.get((dialog_id, mark.user_id))) is None or not member[0]
+    }
+    for app_id, user_id, dialog_id in sorted(others):
+        if await broadcasts.see(tx, app_id, user_id, [dialog_id], 0):
+            [row] = await tx.pick(LOCK_MEMBERS, [(dialog_id, user_id)])
+            member_rows[dialog_id, user_id] = [True, *row[3:]]
 
 
 async def _apply_sends(

@@ -17,7 +17,7 @@ from voxcube.server.core.ids import is_object_id
 from voxcube.server.core.models import DELIVERED, READ, DialogType
 from voxcube.server.features.messages.service import Facts, FactSource
 from voxcube.server.features.privacy.service import PrivacyService
-from voxcube.server.storage import changes, offline, receipts
+from voxcube.server.storage import broadcasts, changes, offline, receipts
 from voxcube.server.storage.changes import Found
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.writer import Writer
@@ -177,7 +177,13 @@ class ChangeService:
         kinds = [kind for kind, wanted in ((READ, read), (DELIVERED, delivered and not read)) if wanted]
         await self._writer.settled(dialog_id)
         if ids is None:
-            await self._writer.run(lambda tx: _mark_all(tx, dialog_id, user_id, kinds), dialog=dialog_id)
+
+            async def mark_all(tx: Tx) -> None:
+                await self._see(tx, facts, user_id)
+                for kind in kinds:
+                    await receipts.mark_all(tx, dialog_id, user_id, kind)
+
+            await self._writer.run(mark_all, dialog=dialog_id)
             return
 
         async def run(tx: Tx) -> tuple[list[Found], bool, list[tuple[int, set[int]]]]:
@@ -192,6 +198,7 @@ class ChangeService:
                     raise Forbidden("Only its author may edit a message")
                 for one in sorted(found, key=lambda one: one.seq):
                     last = await self._edit(tx, one, NewText(body=body))
+            await self._see(tx, facts, user_id)
             seqs = [one.seq for one in found]
             marked = [(kind, await receipts.mark_seqs(tx, dialog_id, user_id, kind, seqs)) for kind in kinds]
             return found, last, marked
@@ -238,8 +245,18 @@ class ChangeService:
 
     async def _delete_for(self, facts: Facts, user_id: int, messages: Sequence[Found]) -> set[str]:
         seqs = [one.seq for one in messages]
-        hidden = await self._writer.run(lambda tx: receipts.hide_for(tx, facts.id, user_id, seqs), dialog=facts.id)
+
+        async def run(tx: Tx) -> set[int]:
+            await self._see(tx, facts, user_id)
+            return await receipts.hide_for(tx, facts.id, user_id, seqs)
+
+        hidden = await self._writer.run(run, dialog=facts.id)
         return {one.id for one in messages if one.seq in hidden}
+
+    async def _see(self, tx: Tx, facts: Facts, user_id: int) -> None:
+        """Who marks in a broadcast has a row of its own from then on."""
+        if facts.type == DialogType.BROADCAST:
+            await broadcasts.see(tx, facts.app_id, user_id, [facts.id], self._clock.now())
 
     async def _readable(self, app_id: int, user_id: int, dialog_id: str) -> Facts:
         facts: Facts | None = await self._facts.dialog(app_id, dialog_id)
@@ -289,8 +306,3 @@ async def _one(tx: Tx, app_id: int, message_id: str) -> Found | None:
     if not is_object_id(message_id):
         return None
     return (await changes.find(tx, app_id, [message_id])).get(message_id)
-
-
-async def _mark_all(tx: Tx, dialog_id: str, user_id: int, kinds: Sequence[int]) -> None:
-    for kind in kinds:
-        await receipts.mark_all(tx, dialog_id, user_id, kind)
