@@ -16,7 +16,9 @@ from voxcube.client import Client, new_message_id, tls_context
 from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
 from voxcube.client.dialogs import Dialogs
+from voxcube.client.last_activity import LastActivity
 from voxcube.client.messages import Messages
+from voxcube.client.privacy import Privacy
 from voxcube.client.rooms import Rooms
 from voxcube.client.users import Users
 
@@ -31,6 +33,8 @@ SPACES: dict[str, type[Any]] = {
     "cube.messages": Messages,
     "cube.chat": Chat,
     "cube.chat.rooms": Rooms,
+    "cube.chat.privacy": Privacy,
+    "cube.chat.last_activity": LastActivity,
 }
 LISTS = {"Args": "Arguments", "Raises": "Raises"}
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from voxcube.client import wire
+from voxcube.client.attention import Attention
 from voxcube.client.catch_up import CatchUp
 from voxcube.client.changes import MessageChanges
 from voxcube.client.endpoint import Endpoint
@@ -15,11 +16,13 @@ from voxcube.client.events import ConnectionState, Event
 from voxcube.client.http import Http
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.inbox import Inbox
+from voxcube.client.last_activity import LastActivity
 from voxcube.client.lifecycle import Lifecycle, Login
 from voxcube.client.listeners import Listeners
 from voxcube.client.models import Attachment, Dialog, Message
 from voxcube.client.outbox import Outbox
 from voxcube.client.own_typing import OwnTyping
+from voxcube.client.privacy import Privacy
 from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.rooms import Rooms
 from voxcube.client.sends import Sends
@@ -32,7 +35,7 @@ from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element, is_text
 
 
-class Chat(MessageChanges, OwnTyping, Listeners):
+class Chat(MessageChanges, OwnTyping, Attention, Listeners):
     """Connects a user to the chat, sends, and reports what others do."""
 
     def __init__(
@@ -74,8 +77,17 @@ class Chat(MessageChanges, OwnTyping, Listeners):
             on_ready=self._catch_up.ready,
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
+        self._timeout = timeout
+        self._inactive = False
         self.rooms = Rooms(self._life, app_id, endpoint.domain, timeout=timeout)
-        self._life.renewals.append(self.rooms._rejoin)
+        self.privacy = Privacy(self._life, app_id, endpoint.domain, timeout=timeout)
+        self.last_activity = LastActivity(self._life, app_id, endpoint.domain, timeout=timeout)
+        self._life.renewals += [
+            self.rooms._rejoin,
+            self.privacy._renew,
+            self.last_activity._renew,
+            self._still_inactive,
+        ]
         super().__init__(
             {
                 Event.MESSAGE: self._inbox.messages,
@@ -209,6 +221,9 @@ class Chat(MessageChanges, OwnTyping, Listeners):
         await self._life.destroy()
         self._end_listening()
         self.rooms._end_listening()
+        self.privacy._forget()
+        self.last_activity._end_listening()
+        self._inactive = False
         self._catch_up.forget()
         self._inbox.forget()
 
@@ -363,6 +378,8 @@ class Chat(MessageChanges, OwnTyping, Listeners):
             self._inbox.receive(stanza, self._life.user_id, user_jid(self._life.user_id, self._app_id, self._domain))
         elif stanza.name == "presence":
             self.rooms._receive(stanza)
+        elif stanza.name == "iq":
+            self.last_activity._receive(stanza)
 
     def _token(self) -> str | None:
         return self._http.session.token if self._http.session else None

@@ -433,8 +433,11 @@ class Connection:
             return
         kind = element.get("type")
         if kind in ("result", "error"):
-            answer = self._answers.get(element.get("id") or "")
-            if answer is not None and not answer.done():
+            iq_id = element.get("id") or ""
+            answer = self._answers.get(iq_id)
+            if answer is None and kind == "result" and not iq_id.startswith(self._id_prefix):
+                self._on_stanza(element)  # last activities come as results that nobody has asked for (realtime §12.1)
+            elif answer is not None and not answer.done():
                 if kind == "result":
                     answer.set_result(element)
                 else:

@@ -80,6 +80,14 @@ class ReactionEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LastActivityEvent:
+    """``user_id`` was here ``seconds`` ago; 0 is online."""
+
+    user_id: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class JoinEvent:
     """``user_id`` is in the room of a dialog."""
 

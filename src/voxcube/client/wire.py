@@ -238,7 +238,7 @@ def read_message(stanza: Element, me: int, *, is_carbon: bool = False) -> Messag
         dialog_id=room_dialog or extra.dialog_id,
         body=body.text if body is not None else None,
         sender_id=sender,
-        recipient_id=None if is_group else _user(stanza.get("to")) or (None if sender == me else me),
+        recipient_id=None if is_group else user(stanza.get("to")) or (None if sender == me else me),
         date_sent=time_from_seconds(sent) if sent is not None else delayed_since or time_from_seconds(int(time.time())),
         attachments=tuple(Attachment.from_attributes(item) for item in extra.attachments),
         properties=extra.properties,
@@ -258,7 +258,7 @@ def actor(x: Element | None) -> int | None:
     """Who removed somebody from a room (XEP-0045 §9.4)."""
     item = x.find("item") if x is not None else None
     found = item.find("actor") if item is not None else None
-    return (_user(found.get("jid")) if found is not None else 0) or None
+    return (user(found.get("jid")) if found is not None else 0) or None
 
 
 def _sender(stanza: Element) -> tuple[int, str | None]:
@@ -275,12 +275,21 @@ def occupant(address: str) -> tuple[int, str | None]:
     if room is not None and jid.domain.startswith("muc."):
         # An occupant's nick is the user's id.
         return int(jid.resource) if jid.resource.isascii() and jid.resource.isdigit() else 0, room[1]
-    return _user(jid.full), None
+    return user(jid.full), None
 
 
-def _user(address: str | None) -> int:
+def privacy_user(address: str) -> int:
+    """The user that an item of a privacy list names, in private dialogs or in groups; 0 when it names none."""
+    jid = Jid.parse(address)
+    if not jid.local and jid.domain.startswith("muc.") and jid.resource.isascii() and jid.resource.isdigit():
+        return int(jid.resource)
+    return user(address)
+
+
+def user(address: str | None) -> int:
+    """The user whose address this is; 0 when it is nobody's."""
     try:
-        user = parse_user_local(Jid.parse(address or "").local)
+        found = parse_user_local(Jid.parse(address or "").local)
     except ValueError:
         return 0
-    return user[0] if user else 0
+    return found[0] if found else 0

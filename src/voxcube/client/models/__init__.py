@@ -7,6 +7,7 @@ from voxcube.client.models.account import Session, User
 from voxcube.client.models.dialog import CustomData, Dialog, DialogPermissions, DialogType
 from voxcube.client.models.message import Attachment, Message, MessageState, Reactions
 from voxcube.client.models.page import Page
+from voxcube.client.models.privacy import PrivacyAction, PrivacyItem, PrivacyLists
 from voxcube.client.models.results import DeleteResult, SearchResult, UnreadCounts
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "Message",
     "MessageState",
     "Page",
+    "PrivacyAction",
+    "PrivacyItem",
+    "PrivacyLists",
     "Reactions",
     "SearchResult",
     "Session",
