@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +12,13 @@ from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
 from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import Dialog, DialogType, Member, pair_key
-from voxcube.server.storage import listed
+from voxcube.server.storage import inbox, listed
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.inbox import LARGE, VIEWER
+from voxcube.server.storage.inbox import VIEWER
 from voxcube.server.storage.listed import FILTERS
 from voxcube.server.storage.receipts import DELIVERED, READ
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_insert, bulk_query, in_list
-from voxcube.server.storage.users import name_key
 
 DIALOG_NAMES = (
     *("id", "app_id", "type", "owner_id", "pair", "name", "description", "photo", "extensions", "data", "permissions"),
@@ -100,7 +99,7 @@ _OF_VIEWER = (
 _UNREAD = Query(_OF_VIEWER, "app", "viewer")
 _UNREAD_OF = Query(_OF_VIEWER.where(in_list(members.c.dialog_id, "dialogs")), "app", "viewer", "dialogs")
 
-_STORED = (*DIALOG_NAMES, "name_key", "fields_key", "copied", "listed_at", "listed_activity")
+_STORED = (*DIALOG_NAMES, "copied", "listed_at", "listed_activity")
 _INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _STORED}), *_STORED)
 _MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type", "copied", "listed_at", "activity")
 _ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
@@ -202,7 +201,7 @@ class DialogStore:
     async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """A new dialog with its members."""
         activity = dialog.created_at_ms // 1000 if dialog.last_date_sent is None else dialog.last_date_sent
-        copied = dialog.type is not DialogType.BROADCAST and len(rows) <= LARGE
+        copied = dialog.type is not DialogType.BROADCAST and len(rows) <= inbox.LARGE
         copies = (copied, dialog.updated_at_ms, activity) if copied else (False, 0, 0)
         stored: dict[str, Any] = {
             "extensions": to_json(dialog.extensions),
@@ -212,7 +211,6 @@ class DialogStore:
             "created_at": dialog.created_at_ms,
             "updated_at": dialog.updated_at_ms,
             "type": int(dialog.type),
-            **keys(dialog.name, dialog.extensions, dialog.data),
             **dict(zip(("copied", "listed_at", "listed_activity"), copies, strict=True)),
         }
         await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _STORED))
@@ -306,18 +304,6 @@ def as_member(row: Row) -> Member:
     for name in ("active", "admin", "hidden", "muted"):
         stored[name] = bool(stored[name])
     return Member(**stored)
-
-
-def keys(
-    name: str | None, extensions: Mapping[str, Any] | None, data: Mapping[str, Any] | None
-) -> dict[str, str | None]:
-    """The columns in which texts are looked for without case: to be written whenever one of these three is."""
-    fields = {
-        column: {key: name_key(value) if isinstance(value, str) else value for key, value in values.items()}
-        for column, values in (("extensions", extensions), ("data", data))
-        if values
-    }
-    return {"name_key": None if name is None else name_key(name), "fields_key": to_json(fields or None)}
 
 
 def to_json(value: object) -> str | None:

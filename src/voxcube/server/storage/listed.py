@@ -33,8 +33,7 @@ from voxcube.server.storage.database import Tx
 from voxcube.server.storage.inbox import ACTIVITY, LAG, LAG_MS, VIEWER, shown
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import dialogs, members, users
-from voxcube.server.storage.sql import Query, by_code_point, in_list, json_text
-from voxcube.server.storage.users import name_key
+from voxcube.server.storage.sql import Query, by_code_point, folded, in_list, json_text
 
 _INTEGER = BigInteger()
 _BEGINNING, _END = -(2**62), 2**62  # of all times
@@ -58,32 +57,23 @@ def _of_opponent(column: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
-def _shown_name(own: ColumnElement[Any], full: ColumnElement[Any], login: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A private dialog is called like the opponent (rest §5)."""
-    opponents = _of_opponent(func.coalesce(func.nullif(full, ""), login))
-    return case((dialogs.c.type == int(DialogType.PRIVATE), opponents), else_=own)
-
-
-_NAME = _shown_name(dialogs.c.name, _opponent.c.full_name, _opponent.c.login)
-_NAME_KEY = _shown_name(dialogs.c.name_key, _opponent.c.name_key, _opponent.c.login_key)
+# A private dialog is called like the opponent (rest §5).
+_OPPONENTS_NAME = _of_opponent(func.coalesce(func.nullif(_opponent.c.full_name, ""), _opponent.c.login))
+_NAME = case((dialogs.c.type == int(DialogType.PRIVATE), _OPPONENTS_NAME), else_=dialogs.c.name)
 
 #: What dialogs can be filtered by, whoever looks.
 FILTERS: dict[str, Comparable] = {
     "_id": dialogs.c.id,
     "type": cast(dialogs.c.type, BigInteger),
     "name": by_code_point(dialogs.c.name),
-    "name_key": by_code_point(dialogs.c.name_key),
     "user_id": dialogs.c.owner_id,
     "last_message_date_sent": dialogs.c.last_date_sent,
     "created_at": dialogs.c.created_at,
     "updated_at": dialogs.c.updated_at,
     "extensions": lambda key: json_text(dialogs.c.extensions, key),
     "data": lambda key: json_text(dialogs.c.data, key),
-    "extensions_key": lambda key: json_text(dialogs.c.fields_key, key, "extensions"),
-    "data_key": lambda key: json_text(dialogs.c.fields_key, key, "data"),
 }
-_OF_VIEWER: dict[str, Comparable] = {**FILTERS, "name": by_code_point(_NAME), "name_key": by_code_point(_NAME_KEY)}
-_FOLDED = {"name": "name_key", "extensions": "extensions_key", "data": "data_key"}
+_OF_VIEWER: dict[str, Comparable] = {**FILTERS, "name": by_code_point(_NAME)}
 
 
 def _with_occupants(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -92,17 +82,26 @@ def _with_occupants(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(or_(dialogs.c.type == int(DialogType.GROUP), dialogs.c.type == int(DialogType.PRIVATE)), found)
 
 
+def _has(text: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    return folded(text).like(bindparam(name), escape="\\")
+
+
 #: Conditions that are not on a column.
 OWN: dict[tuple[str, str], OwnClause] = {
+    ("_id", "ctn"): lambda name: _has(dialogs.c.id, name),
+    ("name", "ctn"): lambda name: _has(dialogs.c.name, name),
+    ("extensions", "ctn"): lambda name: _has(json_text(dialogs.c.extensions, f"{name}k"), name),
+    ("data", "ctn"): lambda name: _has(json_text(dialogs.c.data, f"{name}k"), name),
     ("occupants_ids", "eq"): lambda name: _with_occupants(_other.c.user_id == bindparam(name, type_=_INTEGER)),
     ("occupants_ids", "in"): lambda name: _with_occupants(in_list(_other.c.user_id, name)),
     ("occupants_ids", "nin"): lambda name: not_(_with_occupants(in_list(_other.c.user_id, name))),
 }
+_OWN_OF_VIEWER: dict[tuple[str, str], OwnClause] = {**OWN, ("name", "ctn"): lambda name: _has(_NAME, name)}
 _ORDERS: dict[str, ColumnElement[Any]] = {
     "_id": dialogs.c.id,
     "created_at": dialogs.c.created_at,
     "updated_at": dialogs.c.updated_at,
-    "name": func.coalesce(by_code_point(_NAME_KEY), ""),
+    "name": func.coalesce(by_code_point(folded(_NAME)), ""),
     # A dialog without messages stands where it was made, in both of these orders.
     "last_message_date_sent": ACTIVITY,
     "activity": ACTIVITY,
@@ -210,13 +209,8 @@ async def _count(tx: Tx, app_id: int, viewer: int, ids: list[str] | None, condit
 
 
 def _folded(conditions: Sequence[Condition]) -> list[Condition]:
-    """Contains is without case: it is asked of what is kept for that."""
-    return [
-        replace(one, field=_FOLDED.get(one.field, one.field), value=name_key(one.value))
-        if one.operator == "ctn"
-        else one
-        for one in conditions
-    ]
+    """Whether a text contains another one is asked without case."""
+    return [replace(one, value=one.value.lower()) if one.operator == "ctn" else one for one in conditions]
 
 
 @memoised
@@ -245,7 +239,7 @@ def _nearest(order: str, descending: bool) -> Query:
 @memoised
 def _page(among_ids: bool, wanted: Shape, order: str, descending: bool) -> Query:
     start, own_names = _start(among_ids)
-    clauses, names = where(_OF_VIEWER, wanted, OWN)
+    clauses, names = where(_OF_VIEWER, wanted, _OWN_OF_VIEWER)
     column = _ORDERS[order]
     keys = (column.desc(), dialogs.c.id.desc()) if descending else (column, dialogs.c.id)
     return paged(select(dialogs.c.id).where(*start, *clauses).order_by(*keys), *own_names, *names)
@@ -254,7 +248,7 @@ def _page(among_ids: bool, wanted: Shape, order: str, descending: bool) -> Query
 @memoised
 def _total(among_ids: bool, wanted: Shape) -> Query:
     start, own_names = _start(among_ids)
-    clauses, names = where(_OF_VIEWER, wanted, OWN)
+    clauses, names = where(_OF_VIEWER, wanted, _OWN_OF_VIEWER)
     return Query(select(func.count()).select_from(dialogs).where(*start, *clauses), *own_names, *names)
 
 

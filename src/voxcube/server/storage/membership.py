@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from voxcube.server.core.models import Dialog, DialogType, Member
 from voxcube.server.storage import inbox
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.dialogs import DIALOG_NAMES, MEMBER_NAMES, as_dialog, as_member, keys, to_json
+from voxcube.server.storage.dialogs import DIALOG_NAMES, MEMBER_NAMES, as_dialog, as_member, to_json
 from voxcube.server.storage.listing import memoised
 from voxcube.server.storage.receipts import FORGET_HIDDEN, LIVE
 from voxcube.server.storage.schema import dialogs, members, message_ids, users
@@ -180,8 +180,6 @@ async def save(tx: Tx, locked: Locked, now_ms: int | None = None) -> None:
     rows = [(*(getattr(row, name) for name in MEMBER_NAMES), dialog.app_id, int(dialog.type)) for _, row in changed]
     await tx.many(_WRITE_MEMBERS, rows)
     values = _columns(locked.fields)
-    if locked.fields.keys() & {"name", "extensions", "data"}:
-        values |= keys(locked.dialog.name, locked.dialog.extensions, locked.dialog.data)
     if values or locked.regrouped:
         names = tuple(sorted(values))
         await tx.execute(_update(names, locked.regrouped), *(values[name] for name in names), dialog.id)

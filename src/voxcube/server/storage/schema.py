@@ -149,8 +149,6 @@ dialogs = Table(
     _int("last_date_sent", null=True),
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
-    _text("name_key"),  # the name, case-folded
-    _text("fields_key"),  # JSON of extensions and data, values case-folded
     _flag("copied"),  # whether the member rows have copies for their lists (inbox.py)
     _int("listed_at", 0),  # ms; what the copies say of `updated_at`
     _int("listed_activity", 0),  # what the copies say of `last_date_sent`, or else `created_at`

@@ -1,6 +1,5 @@
 """Dialogs: what lists, roles and settings need."""
 
-import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +23,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     for table, name, kind in (
-        ("dialogs", "name_key", "text"),
-        ("dialogs", "fields_key", "text"),
         ("dialogs", "copied", "flag"),
         ("dialogs", "listed_at", "number"),
         ("dialogs", "listed_activity", "number"),
@@ -35,7 +32,6 @@ def upgrade() -> None:
     ):
         op.add_column(table, _column(name, kind))
     _fill_copies()
-    _fill_keys()
     for index, name in (("members_listed", "listed_at"), ("members_activity", "activity")):
         op.create_index(
             index,
@@ -54,8 +50,6 @@ def upgrade() -> None:
 
 
 def _column(name: str, kind: str) -> "sa.Column[Any]":
-    if kind == "text":
-        return sa.Column(name, sa.Text(), nullable=True)
     if kind == "flag":
         return sa.Column(name, sa.Boolean(), server_default=sa.text("false"), nullable=False)
     return sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False)
@@ -77,29 +71,3 @@ def _fill_copies() -> None:
             " FROM dialogs AS d WHERE d.id = members.dialog_id AND d.copied"
         )
     )
-
-
-def _fill_keys() -> None:
-    """Texts without case are made by us: the two databases fold letters beyond ASCII differently."""
-    connection = op.get_bind()
-    rows = connection.execute(sa.text("SELECT id, name, extensions, data FROM dialogs")).all()
-    keys = [
-        {
-            "id": row.id,
-            "name": None if row.name is None else row.name.casefold(),
-            "fields": _fields_key(row.extensions, row.data),
-        }
-        for row in rows
-        if row.name is not None or row.extensions or row.data
-    ]
-    if keys:
-        connection.execute(sa.text("UPDATE dialogs SET name_key = :name, fields_key = :fields WHERE id = :id"), keys)
-
-
-def _fields_key(extensions: str | None, data: str | None) -> str | None:
-    found = {
-        column: {key: value.casefold() if isinstance(value, str) else value for key, value in json.loads(text).items()}
-        for column, text in (("extensions", extensions), ("data", data))
-        if text
-    }
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else None
