@@ -65,8 +65,9 @@ async def test_create() -> None:
             "silent": 1,
             "send_to_chat": 1,
         }
-        await cube.messages.create(recipient_id=88, properties={"city": "Oslo"}, markable=False)
-        assert rest.body() == {"recipient_id": 88, "city": "Oslo", "markable": 0, "silent": 0, "send_to_chat": 0}
+        await cube.messages.create(recipient_id=88, properties={"city": "Oslo"}, markable=False, id=OTHER_ID)
+        given = {"recipient_id": 88, "_id": OTHER_ID, "city": "Oslo"}
+        assert rest.body() == given | {"markable": 0, "silent": 0, "send_to_chat": 0}
     assert (message.id, message.is_own) == (MESSAGE_ID, True)
 
 
@@ -152,6 +153,7 @@ Act = Callable[[Client], Coroutine[Any, Any, Any]]
         (lambda cube: cube.messages.create(body="x"), "either"),
         (lambda cube: cube.messages.create(dialog_id=DIALOG_ID, recipient_id=88, body="x"), "either"),
         (lambda cube: cube.messages.create(recipient_id=0, body="x"), "no user's id"),
+        (lambda cube: cube.messages.create(recipient_id=88, body="x", id="x"), "24"),
         (lambda cube: cube.messages.create(dialog_id=DIALOG_ID), "give a body"),
         (lambda cube: cube.messages.create(dialog_id=DIALOG_ID, properties={"message": "x"}), "meaning of its own"),
         (lambda cube: cube.messages.update(DIALOG_ID, MESSAGE_ID), "give body"),

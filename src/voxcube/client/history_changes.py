@@ -31,6 +31,7 @@ class HistoryChanges:
         markable: bool = True,
         silent: bool = False,
         send_to_chat: bool = False,
+        id: str | None = None,  # noqa: A002
     ) -> Message:
         """Stores a message without a chat connection.
 
@@ -43,6 +44,8 @@ class HistoryChanges:
             markable: ask to be told when it is delivered.
             silent: without a push alert.
             send_to_chat: also deliver it over the chat, as ``chat.send`` would. Without, others find it in the history.
+            id: what ``new_message_id()`` gave; with it the call can be made again when the network failed, and the
+                message is stored once.
 
         Returns:
             The stored message.
@@ -53,7 +56,7 @@ class HistoryChanges:
             ValidationFailed: a refused value, e.g. an unknown recipient.
             SessionExpired: the session has ended.
             TransportError: the network failed.
-            ValueError: not exactly one destination, or nothing to store.
+            ValueError: not exactly one destination, nothing to store, or an unfit id.
 
         Source: ConnectyCube REST API, "Create message".
 
@@ -75,6 +78,8 @@ class HistoryChanges:
             given["message"] = body
         if files:
             given["attachments"] = files
+        if id is not None:
+            given["_id"] = object_id(id, "id")
         flags = {"markable": int(markable), "silent": int(silent), "send_to_chat": int(send_to_chat)}
         reply = await self._http.request("POST", "chat/Message", json=given | where | flags)
         return reply.read(lambda data: Message.from_json(data, self._http.user_id))
