@@ -24,8 +24,8 @@ KICKED = "301"  # XEP-0045 §15.6.2
 class Rooms:
     """Every dialog that is not private has a room. Who joins it sees who else does, and is seen.
 
-    Messages come to all members of a dialog, joined or not, and everybody may send without joining. A room is left
-    when the connection ends or the user is no member any more.
+    Messages come to all members of a dialog, joined or not, and everybody may send without joining. After a reconnect
+    the rooms are joined again by themselves. A room is left when the user is no member of the dialog any more.
     """
 
     def __init__(self, life: Lifecycle, app_id: int, domain: str, *, timeout: float) -> None:
