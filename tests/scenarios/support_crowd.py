@@ -17,6 +17,7 @@ from voxcube.client import (
     ConnectionState,
     ConnectionStateChange,
     Message,
+    ReconnectPolicy,
     TransportError,
 )
 from voxcube.client.ids import new_message_id
@@ -191,6 +192,7 @@ class Crowd:
             chat_port=port,
             transport="tls" if tls else "tcp",
             ca_file=self._server.certificate if tls else None,
+            reconnect=ReconnectPolicy(max_attempts=0),  # the crowd knows when the server is back
         )
 
     @asynccontextmanager
