@@ -20,8 +20,10 @@ from voxcube.client import (
     Message,
     MessageState,
     NotFound,
+    ReactionEvent,
     StanzaError,
     ValidationFailed,
+    new_message_id,
 )
 
 NOWHERE = "0" * 24
@@ -70,6 +72,44 @@ async def test_the_history_says_what_was_sent(meeting: Meeting) -> None:
     assert abs(read.created_at - datetime.now(UTC)) < timedelta(minutes=1)
     silent = await ann.chat.send(group, attachments=FILES[:1])
     assert (await stored(ann, group, silent.id)).body in (None, "")
+
+
+async def test_filters_sorting_and_counts(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(), await meeting.come()
+    group = await group_of(ann, bob)
+    began = int(time.time()) - 100
+    for n in range(6):
+        await (ann if n % 2 else bob).chat.send(
+            group,
+            f"Line {n}",
+            date_sent=began + n,
+            attachments=FILES[:1] if n == 3 else (),
+            properties={"mood": "good" if n < 2 else "bad"},
+        )
+
+    async def found(**wanted: object) -> list[str | None]:
+        return bodies((await ann.messages.list(group.id, mark_as_read=False, **wanted)).items)  # type: ignore[arg-type]
+
+    assert await found() == [f"Line {n}" for n in range(6)]
+    assert await found(sort="-date_sent", limit=2, skip=1) == ["Line 4", "Line 3"]
+    assert await found(date_sent__gt=began + 3) == ["Line 4", "Line 5"]
+    assert await found(date_sent__gte=began + 2, date_sent__lt=datetime.fromtimestamp(began + 4, UTC)) == [
+        "Line 2",
+        "Line 3",
+    ]
+    assert await found(sender_id=me(bob)) == ["Line 0", "Line 2", "Line 4"]
+    assert await found(sender_id__ne=me(bob), limit=1) == ["Line 1"]
+    assert await found(message__ctn="line 5") == ["Line 5"]
+    assert await found(message__in=["Line 0", "Line 4", "Line"]) == ["Line 0", "Line 4"]
+    assert await found(params={"attachments.type": "image"}) == ["Line 3"]
+    assert await found(mood="good") == ["Line 0", "Line 1"]
+    assert await found(created_at__gt=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert await ann.messages.count(group.id) == 6
+    assert await ann.messages.count(group.id, sender_id=me(bob), date_sent__gt=began) == 2
+    with pytest.raises(ValidationFailed):
+        await ann.messages.list(group.id, date_sent__gt="yesterday")
+    with pytest.raises(NotFound):
+        await ann.messages.list(NOWHERE)
 
 
 async def test_iterating_loses_and_doubles_nothing_within_one_second(meeting: Meeting) -> None:
@@ -147,6 +187,10 @@ async def test_creating_messages_over_rest(meeting: Meeting) -> None:
     group = await group_of(ann, bob)
     only = await ann.messages.create(dialog_id=group.id, properties={"poll": "lunch"}, send_to_chat=True)
     assert (await stored(bob, group, only.id)).properties == {"poll": "lunch"}
+    given = new_message_id()
+    twice = [await ann.messages.create(recipient_id=me(bob), body="once", id=given) for _ in range(2)]
+    assert [message.id for message in twice] == [given, given]
+    assert await bob.messages.count(private.id, message="once") == 1
     with pytest.raises((ValidationFailed, NotFound)):
         await ann.messages.create(recipient_id=99_999_999, body="hello?")
     cyd = await meeting.come(online=False)
@@ -312,6 +356,71 @@ async def test_unread_counts(meeting: Meeting) -> None:
     await ann.messages.delete(sent[0].id, force=True)
     assert (await bob.messages.unread(groups[0].id)).total == 1
     assert (await ann.messages.unread()).total == 0
+
+
+# Reactions
+
+
+async def test_reactions(meeting: Meeting) -> None:
+    ann, bob, cyd = [await meeting.come() for _ in range(3)]
+    private, group = await ann.dialogs.create_private(me(bob)), await group_of(ann, bob)
+    streams = [ann.chat.reactions(), bob.chat.reactions()]
+    for dialog in (private, group):
+        sent = await ann.chat.send(dialog, "Lunch?")
+
+        async def seen(user: Client, *, added: str = "", removed: str = "", about: Message = sent) -> None:
+            for stream in streams:
+                event = await next_of(stream)
+                assert event == ReactionEvent(about.id, about.dialog_id, me(user), tuple(added), tuple(removed))
+
+        await bob.messages.react(sent.id, add="👍")
+        await seen(bob, added="👍")
+        await bob.messages.react(sent.id, add="👍")  # once is enough, and says nothing
+        await ann.messages.react(sent.id, add="👍")
+        await seen(ann, added="👍")
+        await bob.messages.react(sent.id, add="🚀", remove="👍")
+        await seen(bob, added="🚀", removed="👍")
+        assert await ann.messages.reactions(sent.id) == {"👍": [me(ann)], "🚀": [me(bob)]}
+        read = await stored(bob, dialog, sent.id)
+        assert read.reactions is not None
+        assert (read.reactions.own, read.reactions.total) == (("🚀",), {"👍": 1, "🚀": 1})
+        await refused(cyd.messages.react(sent.id, add="👎"), cyd.messages.reactions(sent.id))
+    with pytest.raises(NotFound):
+        await ann.messages.react(NOWHERE, add="👍")
+    with pytest.raises(ValidationFailed):
+        await ann.messages.react(sent.id, add="x" * 33)
+
+
+# Search
+
+
+async def test_search(meeting: Meeting) -> None:
+    ann, bob, cyd = [await meeting.come() for _ in range(3)]
+    group = await ann.dialogs.create_group("Weekend trips", [me(bob)])
+    other = await ann.dialogs.create_group("Others", [])
+    now = int(time.time())
+    found = await ann.chat.send(group, "Where do we meet on the Weekend?", date_sent=now - 1000)
+    elsewhere = await ann.chat.send(other, "No Weekend here", date_sent=now - 10)
+    await ann.chat.send(group, "weekend in small letters")
+
+    result = await ann.messages.search("Weekend")
+    assert {message.id for message in result.messages} == {found.id, elsewhere.id}
+    assert [dialog.id for dialog in result.dialogs] == [group.id]
+    assert [message.id for message in (await bob.messages.search("Weekend")).messages] == [found.id]
+    nothing = await cyd.messages.search("Weekend")
+    assert (nothing.messages, nothing.dialogs) == ((), ())
+    only = await ann.messages.search("Weekend", [other.id])
+    assert [message.id for message in only.messages] == [elsewhere.id]
+    dated = await ann.messages.search("Weekend", start=now - 500, end=now - 2000)
+    assert [message.id for message in dated.messages] == [found.id]
+    assert len((await ann.messages.search("Weekend", limit=1)).messages) == 1
+    await ann.chat.edit(found, new_body="Where do we meet on Sunday?")
+    assert (await bob.messages.search("Weekend")).messages == ()
+    assert bodies((await bob.messages.search("Sunday")).messages) == ["Where do we meet on Sunday?"]
+    await ann.chat.delete(found)
+    assert (await bob.messages.search("Sunday")).messages == ()
+    with pytest.raises(ValidationFailed):
+        await ann.messages.search("We")
 
 
 # Others
