@@ -128,3 +128,31 @@ def test_an_unknown_flag_is_a_usage_error() -> None:
     done = run("serve", "--nonsense")
     assert done.returncode == 2
     assert "--nonsense" in done.stderr
+
+
+def test_broadcasts(tmp_path: Path) -> None:
+    where = ("--data", str(tmp_path))
+    app = str(json.loads(run("app", "create", "Test", "--json", *where).stdout)["app_id"])
+    accounts = [("--app", app, "--login", login, "--password", "correct horse", "--json") for login in ("ann", "bob")]
+    ann, bob = [json.loads(run("user", "create", *account, *where).stdout)["id"] for account in accounts]
+    with sqlite3.connect(tmp_path / "voxcube.db") as database:
+        before = database.execute("SELECT value FROM counters WHERE name = 'generation'").fetchone()[0]
+    new = ("--app", app, "--name", "News", "--owner", str(ann))
+    made = json.loads(run("dialog", "create-broadcast", *new, "--admins", f"{bob}, {ann}", "--json", *where).stdout)
+    assert (set(made), made["name"]) == ({"id", "name"}, "News")
+    with sqlite3.connect(tmp_path / "voxcube.db") as database:
+        assert database.execute("SELECT id, type, owner_id FROM dialogs").fetchall() == [(made["id"], 1, ann)]
+        assert database.execute("SELECT user_id FROM members WHERE admin").fetchall() == [(bob,)]
+        # So that a running server follows.
+        after = database.execute("SELECT value FROM counters WHERE name = 'generation'").fetchone()[0]
+    assert after == before + 1
+    assert "no application 99" in refused(
+        run("dialog", "create-broadcast", "--app", "99", "--name", "News", "--owner", str(ann), *where), 1
+    )
+    assert "user_id names a user" in refused(
+        run("dialog", "create-broadcast", "--app", app, "--name", "News", "--owner", "99", *where), 1
+    )
+    assert "name can't be blank" in refused(
+        run("dialog", "create-broadcast", "--app", app, "--name", " ", "--owner", str(ann), *where), 1
+    )
+    assert "not a list of user ids" in refused(run("dialog", "create-broadcast", *new, "--admins", "x", *where), 2)

@@ -1,4 +1,4 @@
-"""Applications and users for the command line: the services on the database itself, with a server running or not."""
+"""Applications, users and dialogs for the command line: the services on the database itself, with a server or not."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -6,11 +6,16 @@ from typing import Any, Self, TypeVar
 
 from voxcube.server.config import Config
 from voxcube.server.core.clock import SystemClock
-from voxcube.server.core.models import User
+from voxcube.server.core.ids import Ids
+from voxcube.server.core.models import Dialog, User
 from voxcube.server.features.apps.service import AppService
+from voxcube.server.features.dialogs.service import DialogService, NewDialog
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.service import UserService
+from voxcube.server.storage import counters
+from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Database, Tx
+from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.migrate import open_database
 from voxcube.server.storage.users import UserStore
 
@@ -53,6 +58,34 @@ class Accounts:
         fields = {name: value for name, value in given.items() if value is not None}
         return await self.users.create(app, fields, password)
 
+    async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
+        """A new broadcast dialog, which running servers follow. Raises NotFound for an unknown application, Invalid."""
+        await self.apps.get(app_id)
+        dialogs = DialogService(
+            dialogs=DialogStore(self._database),
+            users=self.users,
+            cache=Cache(self._database),
+            transactions=_Followed(self),
+            clock=self._clock,
+            ids=Ids(self._clock),
+        )
+        return await dialogs.create_broadcast(app_id, owner_id, new)
+
     async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /, *, dialog: str | None = None) -> T:
         """One transaction; takes the place of the server's writer (SQLite: BEGIN IMMEDIATE with a busy timeout)."""
         return await self._database.transaction(fn)
+
+
+class _Followed:
+    """Transactions after which running servers read everything anew."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /, *, dialog: str | None = None) -> T:
+        async def and_tell(tx: Tx) -> T:
+            result = await fn(tx)
+            await counters.raise_generation(tx)
+            return result
+
+        return await self._accounts.run(and_tell, dialog=dialog)

@@ -24,6 +24,7 @@ try:
     from voxcube.server.accounts import Accounts
     from voxcube.server.config import Config, ConfigError
     from voxcube.server.core.errors import DomainError
+    from voxcube.server.features.dialogs.service import NewDialog
     from voxcube.server.options import WHERE, configured
     from voxcube.server.storage import migrate
     from voxcube.server.storage.database import DatabaseError
@@ -59,6 +60,7 @@ def _group(name: str, text: str) -> typer.Typer:
 
 app_commands = _group("app", "Applications: worlds of users that see nothing of each other.")
 user_commands = _group("user", "Users of an application.")
+dialog_commands = _group("dialog", "Dialogs that only an administrator makes.")
 db_commands = _group("db", "The database.")
 config_commands = _group("config", "The configuration.")
 cli.add_typer(bench_commands)
@@ -164,6 +166,32 @@ def user_create(
     async def run(accounts: Accounts) -> None:
         user = await accounts.create_user(app, login, password, email=email, full_name=full_name)
         _show({"id": user.id, "login": user.login}, as_json=as_json)
+
+    _with_accounts(config, run)
+
+
+@dialog_commands.command("create-broadcast")
+@configured(*WHERE)
+def dialog_create_broadcast(
+    config: Config,
+    app: int = typer.Option(..., "--app", help="id of the application", metavar="ID"),
+    name: str = typer.Option(..., "--name", metavar="NAME"),
+    owner: int = typer.Option(..., "--owner", help="id of the user who may write, and change everything", metavar="ID"),
+    admins: str = typer.Option("", "--admins", help="ids of up to five users who may write too", metavar="ID,ID"),
+    description: str | None = typer.Option(None, "--description", metavar="TEXT"),
+    photo: str | None = typer.Option(None, "--photo", metavar="UID"),
+    as_json: bool = typer.Option(False, "--json", help="print one JSON object"),
+) -> None:
+    """Make a dialog that all users of an application read, and print its id."""
+    try:
+        writers = [int(part) for part in admins.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(f"--admins {admins!r} is not a list of user ids") from None
+
+    async def run(accounts: Accounts) -> None:
+        new = NewDialog(type=1, name=name, admins=writers, description=description, photo=photo)
+        dialog = await accounts.create_broadcast(app, owner, new)
+        _show({"id": dialog.id, "name": dialog.name}, as_json=as_json)
 
     _with_accounts(config, run)
 

@@ -238,9 +238,10 @@ def _appoint(locked: Locked, added: frozenset[int], removed: frozenset[int], now
                 raise Invalid({"admins_ids": ["must be members of the dialog"]})
             locked.join(user_id, now)
         locked.put(dataclasses.replace(locked.members[user_id], admin=True))
+    in_it = locked.dialog.type is not DialogType.BROADCAST  # whose readers are not its members
     for user_id in removed:
         if locked.active(user_id):
-            locked.put(dataclasses.replace(locked.members[user_id], admin=False))
+            locked.put(dataclasses.replace(locked.members[user_id], admin=False, active=in_it))
     if added and len(locked.admins) > ADMINS_MAX:
         raise Invalid({"admins_ids": [f"are too many (maximum is {ADMINS_MAX})"]})
 

@@ -1,0 +1,99 @@
+"""Dialogs as the application's administrator makes and sees them (rest §12), and how a member sees those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.features.test_dialogs import KEYS
+from tests.features.world import World
+
+
+def administrator(world: World, key: str | None) -> httpx.AsyncClient:
+    client = world.client()
+    if key is not None:
+        client.headers["CB-Administration-API-Key"] = key
+    return client
+
+
+async def test_a_broadcast_is_made_by_the_administrator(world: World) -> None:
+    ann, bob, cyd = [await world.user(name) for name in ("ann", "bob", "cyd")]
+    stranger = await world.user("eve", world.other)
+    body = {
+        "type": "1",
+        "name": "News",
+        "user_id": ann.id,
+        "admins_ids": f"{bob.id}, {ann.id}, 4711, {stranger.id}",
+        "description": "Daily",
+        "photo": "uid",
+        "unknown": 1,
+    }
+    answer = await administrator(world, world.app.admin_api_key).post("/admin/chat", json=body)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert set(made) == KEYS | {"deleted_ids", "silent_ids"}
+    assert made == {
+        **made,
+        "type": 1,
+        "name": "News",
+        "user_id": ann.id,
+        "admins_ids": [bob.id],
+        "occupants_ids": [],
+        "occupants_count": None,
+        "description": "Daily",
+        "photo": "uid",
+        "unread_messages_count": None,
+        "is_muted": None,
+        "last_message_status": None,
+        "deleted_ids": [],
+        "silent_ids": [],
+    }
+    at_cyd = await world.login(cyd)
+    assert [item["_id"] for item in (await at_cyd.get("/chat/Dialog")).json()["items"]] == [made["_id"]]
+    occupants = (await at_cyd.get(f"/chat/Dialog/{made['_id']}/occupants")).json()
+    assert [item["id"] for item in occupants["items"]] == [ann.id, bob.id]
+    await at_cyd.delete(f"/chat/Dialog/{made['_id']}")
+    await at_cyd.put(f"/chat/Dialog/{made['_id']}/notifications", json={"enabled": 0})
+    seen = await world.dialog_admin.get(world.app.id, made["_id"])
+    assert (seen.away, seen.silent) == ([cyd.id], [cyd.id])
+    for user, app in ((ann, world.app), (stranger, world.other)):
+        listed = (await (await world.login(user, app)).get("/chat/Dialog")).json()["items"]
+        assert [item["_id"] for item in listed] == ([made["_id"]] if user is ann else [])
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", "{auth_key}"])
+async def test_without_the_key_nothing(world: World, key: str | None) -> None:
+    ann = await world.user("ann")
+    client = administrator(world, None if key is None else key.format(auth_key=world.app.auth_key))
+    session = await world.login(ann)  # which helps nobody here
+    client.headers["CB-Token"] = session.headers["CB-Token"]
+    answer = await client.post("/admin/chat", json={"type": 1, "name": "News", "user_id": ann.id})
+    assert (answer.status_code, answer.json()) == (401, {"errors": {"base": ["Unauthorized"]}})
+
+
+async def test_what_an_administrator_cannot_make(world: World) -> None:
+    ann, stranger = await world.user("ann"), await world.user("eve", world.other)
+    good: dict[str, Any] = {"type": 1, "name": "News", "user_id": ann.id}
+    client = administrator(world, world.app.admin_api_key)
+    for wrong in (
+        {"type": 2},
+        {"type": 5},
+        {"name": ""},
+        {"name": None},
+        {"user_id": stranger.id},
+        {"user_id": 4711},
+        {"user_id": None},
+        {"admins_ids": [(await world.user(f"user{number}")).id for number in range(6)]},
+    ):
+        answer = await client.post("/admin/chat", json={**good, **wrong})
+        assert answer.status_code == 422, (wrong, answer.text)
+    ours = administrator(world, world.other.admin_api_key)
+    assert (await ours.post("/admin/chat", json=good)).status_code == 422  # Ann is nobody there
+    # Users make none, whatever key they send.
+    at_ann = await world.login(ann)
+    at_ann.headers["CB-Administration-API-Key"] = world.app.admin_api_key
+    answer = await at_ann.post("/chat/Dialog", json=good)
+    assert answer.status_code == 422
+    assert "administrator" in answer.text
