@@ -93,6 +93,7 @@ class SlowRouter:
         self.sessions = Sessions()
         self.release = asyncio.Event()
         self.heard: set[int] = set()
+        self.alone = True
 
     async def user_came(self, app_id: int, user_id: int) -> None:
         await self.release.wait()
@@ -111,7 +112,7 @@ async def test_a_session_that_ends_while_its_presence_is_handled_leaves_nothing_
     async def screen(session: Any) -> None:
         """Nobody has a privacy list."""
 
-    handler = Presence(cast(Any, router), late, screen)
+    handler = Presence(cast(Any, router), late, screen, name="node", now_ms=lambda: 0)
     session: Any = SimpleNamespace(app_id=3, user_id=77, presence=None, available=False, ended=False, held=None)
     work = asyncio.ensure_future(handler.available(session, Element("presence")))
     await asyncio.sleep(0)

@@ -340,7 +340,7 @@ class App:
             marker=markers.marker,
             change=message_changes.ChangeStanzas(changes, router, config.domain).change,
         )
-        presences = presence.Presence(router, late.catch_up, screens.came)
+        presences = presence.Presence(router, late.catch_up, screens.came, name=node, now_ms=clock.now_ms)
         features = [
             ping.feature(),
             carbons.feature(),

@@ -174,6 +174,10 @@ class Router:
         """Says a word to the nodes that hear a dialog."""
         self._bus.publish(dialog_slot(dialog_id), mark + word)
 
+    def say_to_user(self, mark: bytes, user_id: int, word: bytes) -> None:
+        """Says a word to the nodes where a user has an available session."""
+        self._bus.publish(user_slot(user_id), mark + word)
+
     def hear(self, dialog_id: str) -> None:
         """Hears what is said of a dialog, until `unhear`; from `ready` on nothing is missed."""
         self._listening.hear(dialog_slot(dialog_id))

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, Parcel, Router
 from voxcube.xmpp import ns
-from voxcube.xmpp.xml import Element, serialize, to_xml
+from voxcube.xmpp.xml import Element, to_xml
+
+MARK = b"o"
+
+
+class _Word(msgspec.Struct, array_like=True):
+    """What a session that came says to its user's sessions on other nodes; with `head` and `tail`, their answer."""
+
+    node: str
+    user_id: int
+    address: bytes  # of the session that came
+    at: int  # ms
+    head: bytes = b""
+    tail: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Word).decode
 
 
 def _priority(stanza: Element) -> int:
@@ -28,10 +47,19 @@ class Presence:
         router: Router,
         late: Callable[[Session], Awaitable[None]],
         screen: Callable[[Session], Awaitable[None]],
+        *,
+        name: str,
+        now_ms: Callable[[], int],
     ) -> None:
         """`late(session)` delivers what came for the user while no session was available (realtime §7.4);
-        `screen(session)` lets the user's privacy list apply to a session that becomes available."""
+        `screen(session)` lets the user's privacy list apply to a session that becomes available. `name` is this run of
+        this node's own."""
         self._router = router
+        self._name = name
+        self._now_ms = now_ms
+        self._came_at: dict[bytes, int] = {}  # address → ms, where there are other nodes
+        if not router.alone:
+            router.on_word(MARK, self._heard)
         self._late = late
         self._screen = screen
 
@@ -57,6 +85,7 @@ class Presence:
         self._tell_own(session, stanza)
         if first:
             self._show_others(session)
+            self._tell_other_nodes(session)
         if session.held is not None:
             await self._late(session)
 
@@ -70,25 +99,51 @@ class Presence:
         if session.available:
             session.available = False
             self._router.sessions.remove(session)
+        self._came_at.pop(session.address, None)
         if session.presence is not None:
             session.presence = None
             self._tell_own(session, stanza or Element("presence", {"type": "unavailable"}))
 
     def _tell_own(self, session: Session, stanza: Element) -> None:
         """RFC 6121 §4.2.2: the account's own available sessions see it, the sender included."""
-        kind = stanza.attrs.get("type")
-        head = b'<presence xmlns="jabber:client" from="' + session.address + b'" to="'
-        inner = "".join(to_xml(child) for child in stanza.elements())
-        tail = ('"' + (f' type="{kind}"' if kind else "") + (f">{inner}</presence>" if inner else "/>")).encode()
-        self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, head, tail))
+        self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, *_encoded(session, stanza)))
 
     def _show_others(self, session: Session) -> None:
         """A session that becomes available learns of the account's other ones (RFC 6121 §4.2.2)."""
         for other in self._router.sessions.of(session.user_id):
             if isinstance(other, Session) and other is not session and other.presence is not None:
-                shown = Element("presence", {"xmlns": ns.CLIENT, "from": other.full, "to": session.full})
-                shown.children = list(other.presence.elements())
-                session.send(serialize(shown))
+                session.deliver(*_encoded(other, other.presence), "", 0)
+
+    # -- the user's sessions on other nodes ----------------------------------------------------------------------------
+
+    def _tell_other_nodes(self, session: Session) -> None:
+        """They answer with their presence, and one of the same name ends. A lost word is no great harm."""
+        if not self._router.alone:
+            at = self._came_at[session.address] = self._now_ms()
+            word = _Word(self._name, session.user_id, session.address, at)
+            self._router.say_to_user(MARK, session.user_id, _encode(word))
+
+    def _heard(self, payload: bytes) -> None:
+        word = _decode(payload)
+        for session in list(self._router.sessions.of(word.user_id)):
+            if not isinstance(session, Session):
+                continue
+            if session.address != word.address:
+                if not word.head and session.presence is not None:
+                    answer = _Word(self._name, word.user_id, word.address, 0, *_encoded(session, session.presence))
+                    self._router.say_to_user(MARK, word.user_id, _encode(answer))
+            elif word.head:
+                session.deliver(word.head, word.tail, "", 0)
+            elif (self._came_at.get(session.address, 0), self._name) < (word.at, word.node):
+                session.fail("conflict")  # the newer one stays (realtime §2.4)
+
+
+def _encoded(session: Session, stanza: Element) -> tuple[bytes, bytes]:
+    """A session's presence, before and after the receiver's address."""
+    kind = stanza.attrs.get("type")
+    inner = "".join(to_xml(child) for child in stanza.elements())
+    tail = '"' + (f' type="{kind}"' if kind else "") + (f">{inner}</presence>" if inner else "/>")
+    return b'<presence xmlns="jabber:client" from="' + session.address + b'" to="', tail.encode()
 
 
 def _session_request(session: Session, stanza: Element) -> None:
