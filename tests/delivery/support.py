@@ -92,6 +92,7 @@ class Hiding:
         self.hidden: dict[int, frozenset[int]] = {}
         self.known: set[int] | None = None  # None: everything
         self.loads = 0
+        self.fail = 0  # loads that fail
 
     def hidden_from(self, app_id: int, sender_id: int, origin: bytes) -> frozenset[int] | None:
         if self.known is not None and sender_id not in self.known:
@@ -100,6 +101,9 @@ class Hiding:
 
     async def load(self, app_id: int, user_id: int) -> None:
         await asyncio.sleep(0)
+        if self.fail:
+            self.fail -= 1
+            raise ConnectionError
         self.loads += 1
         if self.known is not None:
             self.known.add(user_id)
