@@ -11,6 +11,7 @@ from dataclasses import replace
 from sqlalchemy import bindparam, delete, select, update
 
 from voxcube.server.core.models import Dialog
+from voxcube.server.storage import reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.membership import Locked
 from voxcube.server.storage.receipts import LOCK_ALL_MEMBERS
@@ -87,7 +88,12 @@ async def erase_some(tx: Tx, now: int) -> bool:
         else:
             await tx.many(_REMOVED_IDS, [(now, app_id, row[1]) for row in sorted(rows, key=lambda row: row[1])])
         await tx.execute(_ERASE_MESSAGES, dialog_id, rows[-1][0])
+        seqs = [row[0] for row in rows]
+        await reactions.removed(tx, dialog_id, seqs)
+        await search.removed(tx, dialog_id, seqs)
     if len(rows) < BATCH:
+        if await tx.row(_EXISTS, dialog_id) is None:
+            await search.forgotten(tx, dialog_id)
         for removal in _ERASE_REST:
             await tx.execute(removal, dialog_id, upto)
     return True
