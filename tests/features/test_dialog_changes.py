@@ -180,6 +180,21 @@ async def test_fields_are_cleared_reset_and_merged(group: Group) -> None:
     assert found["permissions"] is None
 
 
+async def test_a_field_that_the_application_loses_is_gone_from_its_dialogs(group: Group) -> None:
+    await group.put("ann", {"extensions": {"city": "Rome", "level": 3}})
+    body = {"type": 2, "name": "G", "extensions": {"level": 1}}
+    only = (await group.clients["bob"].post("/chat/Dialog", json=body)).json()
+    await group.world.apps.change(group.world.app.id, {"dialog_custom_fields": "colour,city"})
+    group.world.cache.clear()  # as a running server does within a second
+    assert (await group.get())["extensions"] == {"city": "Rome"}
+    assert (await group.clients["bob"].get(f"/chat/Dialog/{only['_id']}")).json()["extensions"] is None
+    await group.world.apps.change(group.world.app.id, {"dialog_custom_fields": "colour,city,level"})
+    group.world.cache.clear()
+    assert (await group.get())["extensions"] == {"city": "Rome"}  # and does not come back
+    found = await group.put("ann", {"extensions": {"level": 4, "colour": "red"}})
+    assert found["extensions"] == {"level": "4", "colour": "red"}
+
+
 async def test_a_change_is_noticed_by_its_time(group: Group) -> None:
     """`updated_at[gt]` of the last change seen finds the next one, though no millisecond has passed."""
     before = await group.world.dialogs.get(group.world.app.id, group["ann"], group.id)

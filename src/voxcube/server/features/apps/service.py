@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.models import App, AppSettings
-from voxcube.server.storage import apps, counters
+from voxcube.server.storage import apps, counters, extensions
 from voxcube.server.storage.database import Tx
 
 T = TypeVar("T")
@@ -81,8 +81,10 @@ class AppService:
             app = await apps.by_id(tx, app_id)
             if app is None:
                 raise NotFound(f"there is no application {app_id}")
-            app = dataclasses.replace(app, settings=changed(app.settings, texts))
+            before, app = app.settings, dataclasses.replace(app, settings=changed(app.settings, texts))
             await apps.set_settings(tx, app_id, app.settings)
+            if set(before.dialog_custom_fields) - set(app.settings.dialog_custom_fields):
+                await extensions.keep_only(tx, app_id, app.settings.dialog_custom_fields)
             await counters.raise_generation(tx)
             return app
 
