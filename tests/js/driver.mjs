@@ -46,6 +46,7 @@ const listeners = {
   onMessageTypingListener: 'typing',
   onMessageUpdateListener: 'edited',
   onMessageDeleteListener: 'deleted',
+  onMessageReactionsListener: 'reacted',
   onSystemMessageListener: 'system',
   onLastUserActivityListener: 'lastActivity',
   onJoinOccupant: 'joined',

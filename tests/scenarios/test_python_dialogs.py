@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
+import httpx
 import pytest
 
 from tests.scenarios.support_people import Meeting, me, next_of
@@ -337,3 +338,33 @@ async def test_notifications(meeting: Meeting) -> None:
     assert (await bob.dialogs.get(dialog.id)).is_muted is True
     assert await ann.dialogs.get_notifications(dialog.id) is True
     assert await bob.dialogs.set_notifications(dialog.id, True) is True
+
+
+async def test_a_broadcast(meeting: Meeting) -> None:
+    """Only an administrator makes one; every user of the application gets what its owner and admins say."""
+    ann, bob, cyd = await people(meeting, 3, online=True)
+    with pytest.raises(ValidationFailed, match="administrator"):
+        await ann.dialogs.create(DialogType.BROADCAST, name="News")
+    wanted = {"type": 1, "user_id": me(ann), "name": "News", "admins_ids": [me(bob)]}
+    async with httpx.AsyncClient(base_url=meeting.world.server.api_url) as http:
+        key = {"CB-Administration-API-Key": meeting.world.app["admin_api_key"]}
+        made = (await http.post("/admin/chat", json=wanted, headers=key)).raise_for_status().json()
+    news = await cyd.dialogs.get(made["_id"])
+    assert (news.type, news.name, news.occupants_ids, news.occupants_count) == (DialogType.BROADCAST, "News", (), None)
+    to_cyd = cyd.chat.messages(news.id)
+    for speaker in (ann, bob):
+        sent = await speaker.chat.send(news, "Good morning, all")
+        assert (await next_of(to_cyd)).id == sent.id
+    with pytest.raises(StanzaError) as silenced:
+        await cyd.chat.send(news, "me too")
+    assert silenced.value.code == 403
+    await refused(cyd.dialogs.update(news.id, name="Mine"), bob.dialogs.update_admins(news.id, add=me(cyd)))
+    assert (await bob.dialogs.update(news.id, name="Old news")).name == "Old news"
+
+    await cyd.dialogs.delete(news.id)
+    with pytest.raises(NotFound):
+        await cyd.dialogs.get(news.id)
+    await ann.chat.send(news, "not for those who hid it")
+    assert (await cyd.dialogs.subscribe(news.id)).name == "Old news"
+    back = await ann.chat.send(news, "welcome back")
+    assert (await next_of(to_cyd)).id == back.id

@@ -18,6 +18,7 @@ from voxcube.client import (
     EditEvent,
     EventStream,
     MessageState,
+    ReactionEvent,
     StanzaError,
     TypingEvent,
 )
@@ -225,3 +226,22 @@ async def test_edits_and_deletes_over_rest(pair: Pair) -> None:
     assert (event.message_id, event.body, event.user_id) == (theirs, "theirs, edited", pair.bob_id)
     await bob.call("chat.message.delete", [theirs], {"force": 1})
     assert await next_of(deleted) == DeleteEvent(theirs, group.id, pair.bob_id)
+
+
+async def test_reactions(pair: Pair) -> None:
+    ann, bob, seen = pair.ann, pair.bob, pair.ann.chat.reactions()
+    for dialog in (
+        await ann.dialogs.create_private(pair.bob_id),
+        await ann.dialogs.create_group("Lunch", [pair.bob_id]),
+    ):
+        sent = await ann.chat.send(dialog, "Lunch?")
+        await bob.call("chat.message.addReaction", sent.id, "👍")
+        assert await next_of(seen) == ReactionEvent(sent.id, dialog.id, pair.bob_id, ("👍",))
+        await bob.event("reacted")  # to its own sessions too
+        await ann.messages.react(sent.id, add="🚀")
+        await ann.messages.react(sent.id, add="👍", remove="🚀")
+        assert await bob.event("reacted") == [sent.id, pair.ann_id, dialog.id, "🚀", None]
+        assert await bob.event("reacted") == [sent.id, pair.ann_id, dialog.id, "👍", "🚀"]
+        assert [(await next_of(seen)).added for _ in range(2)] == [("🚀",), ("👍",)]
+        listed = await bob.call("chat.message.listReactions", sent.id)
+        assert await ann.messages.reactions(sent.id) == listed == {"👍": [pair.bob_id, pair.ann_id]}
