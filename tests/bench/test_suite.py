@@ -9,8 +9,9 @@ import uvloop
 
 from voxcube.bench.figures import Figures
 from voxcube.bench.options import OptionError
+from voxcube.bench.requests import Requests
 from voxcube.bench.seed import seed
-from voxcube.bench.suite import Requests, Row, Suite, Table, fdatasync
+from voxcube.bench.suite import Row, Suite, Table, fdatasync
 from voxcube.bench.throwaway import Process, Server, StartError
 
 
@@ -44,16 +45,24 @@ def test_an_unknown_part() -> None:
 
 
 def test_what_is_seeded_is_served(tmp_path: Path) -> None:
-    there = uvloop.run(seed(tmp_path, "", users=6, members=3, histories=(10, 120)))
+    there = uvloop.run(seed(tmp_path, "", users=10, members=3, histories=(10, 120), lists=(3, 30)))
     assert list(there.histories) == [10, 120]
+    assert list(there.lists) == [3, 30]
     with Server(tmp_path) as server:
-        pages = Requests(server, there, "/chat/Message?limit=100&sort_desc=date_sent&mark_as_read=0", page=True)
-        unread = Requests(server, there, "/chat/Message/unread", page=False)
-        for count in there.histories:  # wrong answers raise
+        pages = Requests(server, there, (server.pid,), lambda answer: len(answer["items"]))
+        unread = Requests(server, there, (server.pid,), lambda answer: answer["total"])
+        for count, (dialog_id, user_id) in there.histories.items():  # wrong answers raise
+            page = f"/chat/Message?limit=100&sort_desc=date_sent&mark_as_read=0&chat_dialog_id={dialog_id}"
+            pages.add(count, user_id, page, found=min(count, 100))
+            unread.add(count, user_id, "/chat/Message/unread", found=count // 2)
             pages.ask(count, 2)
             unread.ask(count, 3)
         assert [len(unread.times[count]) for count in there.histories] == [3, 3]
         assert pages.cpu_ms(10) >= 0
+        for count, user_id in there.lists.items():
+            pages.add(count, user_id, "/chat/Dialog", found=count)
+        with pytest.raises(RuntimeError, match="answered 3 instead of 4"):
+            pages.add(5, there.lists[3], "/chat/Dialog", found=4)
         pages.close()
         unread.close()
         pid = server.pid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from voxcube.server.storage.users import UserStore
 PASSWORD = "benchmark password"
 _ROWS = 5000  # rows of one statement
 _STATEMENTS = 10  # statements of one transaction
+LIST_SECONDS = 60  # between the last messages of the dialogs in a list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Seed:
     """What is there: users 1 … `users`, all with PASSWORD and the login `userN`; a group of the first ones.
 
     ``histories``: number of messages → (id of the private dialog that has them, a member who is in no other dialog).
+    ``lists``: number of dialogs → a user who is in so many; the last message of the newest was sent at ``listed_at``.
     """
 
     app_id: int
@@ -36,10 +39,17 @@ class Seed:
     users: int
     group_id: str
     histories: dict[int, tuple[str, int]]
+    lists: dict[int, int]
+    listed_at: int
 
 
-async def seed(data: Path, database: str, *, users: int, members: int, histories: tuple[int, ...] = ()) -> Seed:
-    """Fills an empty database. The members of histories are the last users. Raises DatabaseError."""
+async def seed(
+    data: Path, database: str, *, users: int, members: int, histories: tuple[int, ...] = (), lists: tuple[int, ...] = ()
+) -> Seed:
+    """Fills an empty database. The members of histories are the last users, before them come those of lists.
+
+    Raises DatabaseError.
+    """
     config = Config(data=data, database=database)
     async with Accounts.open(config) as accounts:
         app = await accounts.apps.create("Benchmark")
@@ -54,9 +64,22 @@ async def seed(data: Path, database: str, *, users: int, members: int, histories
         for index, count in enumerate(histories):
             pair = users - 2 * index - 1, users - 2 * index
             found[count] = await _add_history(store, app.id, pair, count), pair[0]
+        listed = {count: users - 2 * len(histories) - index for index, count in enumerate(lists)}
+        now = int(time.time())
+        for count, user_id in listed.items():
+            fill = partial(_add_list, store=store, app_id=app.id, user_id=user_id, count=count, now=now)
+            await store.transaction(fill)
     finally:
         await store.close()
-    return Seed(app_id=app.id, auth_key=app.auth_key, users=users, group_id=group_id, histories=found)
+    return Seed(
+        app_id=app.id,
+        auth_key=app.auth_key,
+        users=users,
+        group_id=group_id,
+        histories=found,
+        lists=listed,
+        listed_at=now,
+    )
 
 
 async def _add_users(tx: Tx, store: UserStore, app_id: int, first_id: int, count: int) -> None:
@@ -65,6 +88,33 @@ async def _add_users(tx: Tx, store: UserStore, app_id: int, first_id: int, count
     assert first is not None
     for number in range(2, count + 1):
         await store.insert(tx, replace(first, id=await store.next_id(tx), login=f"user{number}"))
+
+
+async def _add_list(tx: Tx, store: Database, app_id: int, user_id: int, count: int, now: int) -> None:
+    """Groups of a user and two others, with one message each; one every LIST_SECONDS until now."""
+    dialogs, rows, ids = DialogStore(store), [], []
+    for number in range(count):
+        dialog_id, message_id, at = object_id(), object_id(), now - number * LIST_SECONDS
+        people = (1, 2, user_id)
+        dialog = Dialog(
+            id=dialog_id,
+            app_id=app_id,
+            type=DialogType.GROUP,
+            owner_id=user_id,
+            name=f"Group {number}",
+            created_at_ms=at * 1000,
+            updated_at_ms=at * 1000,
+            seq=1,
+            live=1,
+            last_seq=1,
+            last_date_sent=at,
+        )
+        await dialogs.insert(tx, dialog, [Member(dialog_id=dialog_id, user_id=user) for user in people])
+        text = "The last message of a group"
+        rows.append((dialog_id, 1, message_id, app_id, 1, 0, text, None, None, None, at, at * 1000, at * 1000))
+        ids.append((app_id, message_id, dialog_id, 1, 1))
+    await tx.many(ADD_MESSAGES, rows)
+    await tx.many(ADD_IDS, ids)
 
 
 async def _add_history(store: Database, app_id: int, pair: tuple[int, int], count: int) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,17 @@ import uvloop
 from voxcube.bench import load
 from voxcube.bench.figures import Figures, Latencies
 from voxcube.bench.options import OptionError, Options
-from voxcube.bench.processes import machine, usage
-from voxcube.bench.seed import PASSWORD, Seed, seed
+from voxcube.bench.processes import machine
+from voxcube.bench.requests import Requests
+from voxcube.bench.seed import LIST_SECONDS, PASSWORD, Seed, seed
 from voxcube.bench.throwaway import Postgres, Server
 
-PARTS = ("chat", "postgres", "memory", "history")
+PARTS = ("chat", "postgres", "memory", "history", "dialogs")
 GROUP = 100  # members
 CHATTERS = 200
 PAGE = 100  # messages
 SMALL = 1000  # messages of a short history
+FEW, MANY = 100, 10_000  # dialogs of one user
 QUIET_CORES = 0.1  # what other programs may use without being mentioned
 _REQUESTS = 60  # of each history in one round
 _ROUNDS = 5
@@ -84,6 +85,13 @@ class Table:
         runs = {name: json.loads(run.json()) for name, run in self.runs.items()}
         found = {"machine": self.machine, "rows": rows, "skipped": self.skipped, "runs": runs}
         return json.dumps({**found, "seconds": round(self.seconds, 1)})
+
+
+def _listed(answer: dict[str, Any]) -> int:
+    """How many dialogs an answer has, or tells of."""
+    items = answer["items"]
+    found: int = items["count"] if isinstance(items, dict) else len(items)
+    return found
 
 
 def _spell(value: float) -> str:
@@ -216,8 +224,12 @@ class Suite:
             server = self._server(stack, data)
             run = self._table.runs["history"] = Figures()
             self._tell("reading history")
-            pages = Requests(server, there, f"/chat/Message?limit={PAGE}&sort_desc=date_sent&mark_as_read=0", page=True)
-            counts = Requests(server, there, "/chat/Message/unread", page=False)
+            page = f"/chat/Message?limit={PAGE}&sort_desc=date_sent&mark_as_read=0&chat_dialog_id="
+            pages = Requests(server, there, (server.pid,), lambda answer: len(answer["items"]))
+            counts = Requests(server, there, (server.pid,), lambda answer: answer["total"])
+            for count, (dialog_id, user_id) in there.histories.items():
+                pages.add(count, user_id, page + dialog_id, found=min(PAGE, count))
+                counts.add(count, user_id, "/chat/Message/unread", found=count // 2)
             for _ in range(_ROUNDS):
                 for count in there.histories:
                     pages.ask(count, _REQUESTS)
@@ -246,6 +258,48 @@ class Suite:
                         budget=1.3,
                     )
                 )
+
+    def _dialogs_part(self) -> None:
+        with ExitStack() as stack:
+            self._lists(stack, "SQLite", "", ())
+        if (binaries := Postgres.find()) is None:
+            self._table.skipped.append("lists of dialogs on PostgreSQL: it is not installed")
+            return
+        with ExitStack() as stack:
+            self._tell("starting PostgreSQL")
+            cluster = stack.enter_context(Postgres(binaries))
+            self._lists(stack, "PostgreSQL", cluster.url, (cluster.pid,))
+
+    def _lists(self, stack: ExitStack, name: str, url: str, pids: tuple[int, ...]) -> None:
+        """What a user with many dialogs costs, compared with one who has few."""
+        data = self._data(stack)
+        there = self._seed(data, url, users=6, members=2, lists=(FEW, MANY))
+        server = self._server(stack, data, url)
+        run = self._table.runs[f"dialogs_{name.lower()}"] = Figures()
+        self._tell(f"reading lists of dialogs on {name}")
+        changed = there.listed_at - 20 * LIST_SECONDS - LIST_SECONDS // 2
+        questions = {
+            "page": ("/chat/Dialog", "list page of 100", min(PAGE, FEW)),
+            "changed": (f"/chat/Dialog?updated_at[gt]={changed}", "what has changed", 21),
+            "count": ("/chat/Dialog?count=1", "count", 0),
+        }
+        asked = {short: Requests(server, there, (server.pid, *pids), _listed) for short in questions}
+        for short, (path, _, found) in questions.items():
+            for count, user_id in there.lists.items():
+                asked[short].add(count, user_id, path, found=found or count)
+        for _ in range(_ROUNDS):
+            for requests in asked.values():
+                for count in there.lists:
+                    requests.ask(count, _REQUESTS)
+        for short, (_, words, _) in questions.items():
+            requests = asked[short]
+            requests.close()
+            for count in there.lists:
+                run.put(f"{short}_{count}_server_cpu_ms", requests.cpu_ms(count), "ms", 3)
+                run.put(f"{short}_{count}_p50_ms", statistics.median(requests.times[count]) * 1000, "ms", 3)
+            ratio = requests.cpu_ms(MANY) / requests.cpu_ms(FEW)
+            title = f"{words}, {MANY:.0e} / {FEW} dialogs of a user, {name}"
+            self._table.rows.append(Row(name=title, value=ratio, unit="×", budget=1.3))
 
     # -- their steps -----------------------------------------------------------------------------------------------
 
@@ -281,57 +335,3 @@ class Suite:
 
     def _row(self, name: str, run: Figures, figure: str, unit: str, budget: float) -> None:
         self._table.rows.append(Row(name=name, value=run.number(figure), unit=unit, budget=budget))
-
-
-class Requests:
-    """One request over and over, by a member of the small and of the large history; what the server spent on it."""
-
-    def __init__(self, server: Server, there: Seed, path: str, *, page: bool) -> None:
-        self.times: dict[int, list[float]] = {count: [] for count in there.histories}
-        self._spent = dict.fromkeys(there.histories, 0.0)
-        self._server = server
-        self._page = page
-        self._door = HTTPConnection("127.0.0.1", server.http, timeout=60)
-        self._paths = dict.fromkeys(there.histories, path)
-        self._tokens: dict[int, str] = {}
-        for count, (dialog_id, user_id) in there.histories.items():
-            if page:
-                self._paths[count] = f"{path}&chat_dialog_id={dialog_id}"
-            login = {"login": f"user{user_id}", "password": PASSWORD}
-            body = {"application_id": there.app_id, "auth_key": there.auth_key, "user": login}
-            answer = self._send("POST", "/session", json.dumps(body), {"Content-Type": "application/json"})
-            self._tokens[count] = answer["session"]["token"]
-            self.ask(count, 5)  # statements are compiled and pages of the database read
-            self.times[count].clear()
-            self._spent[count] = 0.0
-
-    def ask(self, count: int, times: int) -> None:
-        """Sends the request `times` times, one after the other, for the history of `count` messages."""
-        headers = {"CB-Token": self._tokens[count]}
-        before = usage((self._server.pid,)).seconds
-        for _ in range(times):
-            begun = time.perf_counter()
-            answer = self._send("GET", self._paths[count], None, headers)
-            self.times[count].append(time.perf_counter() - begun)
-        self._spent[count] += usage((self._server.pid,)).seconds - before
-        found = len(answer["items"]) if self._page else answer["total"]
-        wanted = min(PAGE, count) if self._page else count // 2
-        if found != wanted:
-            raise RuntimeError(f"{self._paths[count]} answered {found} instead of {wanted}")
-
-    def cpu_ms(self, count: int) -> float:
-        """Server CPU of one request, in milliseconds."""
-        return self._spent[count] * 1000 / len(self.times[count])
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._door.close()
-
-    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> dict[str, Any]:
-        self._door.request(method, path, body, headers)
-        answer = self._door.getresponse()
-        text = answer.read()
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
-        found: dict[str, Any] = json.loads(text)
-        return found
