@@ -68,8 +68,8 @@ def credentials(person: Person) -> str:
     return base64.b64encode(f"\0{person.name}\0{PASSWORD}".encode()).decode()
 
 
-async def log_in(node: Node, person: Person, resource: str = RESOURCE) -> Peer:
-    """All of it, up to the point where the SDK says that it is ready. It looks for elements by their local names."""
+async def authenticate(node: Node, person: Person) -> Peer:
+    """The login, up to the features behind it. The SDK looks for elements by their local names."""
     peer = await node.connect("xmpp")
     peer.send(HEADER)
     await peer.wait("open")
@@ -91,11 +91,20 @@ async def log_in(node: Node, person: Person, resource: str = RESOURCE) -> Peer:
     await peer.wait("open")
     features = await peer.wait("stream:features")
     assert {"bind", "session", "sm"} <= set(names(features))
+    return peer
+
+
+async def bind(peer: Peer, person: Person, resource: str = RESOURCE) -> None:
     peer.send(BIND.format(resource))
     bound = await peer.wait("iq", id="QWERTYUIO", type="result")
     peer.jid = f"{person.jid}/{resource}"
     assert f"<jid>{peer.jid}</jid>" in to_xml(bound)
 
+
+async def log_in(node: Node, person: Person, resource: str = RESOURCE) -> Peer:
+    """All of it, up to the point where the SDK says that it is ready."""
+    peer = await authenticate(node, person)
+    await bind(peer, person, resource)
     peer.send(ENABLE)
     peer.send(SESSION)
     peer.send(DISCO.format(jid=peer.jid))
@@ -250,3 +259,33 @@ async def test_its_first_requests_over_rest(node: Node) -> None:
     time.strptime(headers["cb-token-expirationdate"], "%Y-%m-%d %H:%M:%S UTC")
     status, _, content = await request("GET", "/chat/Dialog", "")
     assert (status, json.loads(content)) == ("401", {"errors": {"base": ["Required session does not exist"]}})
+
+
+async def test_version_1_resumes(node: Node) -> None:
+    """It asks for it when it enables stream management, later resumes in place of binding, or binds all the same."""
+    ann, bob = node.people["ann"], node.people["bob"]
+    peer = await authenticate(node, ann)
+    await bind(peer, ann)
+    peer.send('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
+    enabled = await peer.wait("enabled", resume="true")
+    assert len(enabled.attrs["id"]) >= 16  # dereferenced without asking
+    assert int(enabled.attrs["max"]) == 300
+    peer.send(PRESENCE)
+    await peer.wait("presence", from_=peer.jid)
+    await peer.close()
+    other = await node.login(bob, door="xmpps")
+    other.send(f'<message type="chat" to="{ann.jid}" id="x1"><body>while away</body></message>')
+    await other.ping()
+
+    again = await authenticate(node, ann)
+    again.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{enabled.attrs["id"]}" h="1"/>\n')
+    assert (await again.wait("resumed", previd=enabled.attrs["id"])).attrs["h"] == "1"
+    message = await again.wait("message", from_=other.jid)
+    assert message.attrs["to"] == peer.jid
+    again.send("</stream:stream>")
+    await again.end()
+
+    third = await authenticate(node, ann)
+    third.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{enabled.attrs["id"]}" h="2"/>\n')
+    await third.wait("failed")
+    await bind(third, ann)

@@ -37,11 +37,18 @@ class Standard:
             self.client.register_plugin(plugin)
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
         self.happened: dict[str, asyncio.Future[Any]] = {}
-        for event in ("session_start", "failed_auth"):
+        for event in ("session_start", "session_resumed", "failed_auth"):
             self.happened[event] = asyncio.get_running_loop().create_future()
             self.client.add_event_handler(event, lambda value, event=event: self._set(event, value))
         self.client.add_event_handler("message", self.messages.put_nowait)
-        self.client.connect(*node.app.doors[door])
+        self.client.add_event_handler("disconnected", self._connect_again)
+        self.door = node.app.doors[door]
+        self.leaving = False
+        self.client.connect(*self.door)
+
+    def _connect_again(self, _: Any) -> None:
+        if not self.leaving:
+            self.client.connect(*self.door)
 
     def _set(self, event: str, value: Any) -> None:
         if not self.happened[event].done():
@@ -60,6 +67,7 @@ async def standard(node: Node, person: Person, door: str, **more: Any) -> AsyncI
     try:
         yield user
     finally:
+        user.leaving = True
         await asyncio.wait_for(user.client.disconnect(), SECONDS)
 
 
@@ -148,3 +156,40 @@ async def test_a_wrong_password(node: Node, door: str) -> None:
     async with standard(node, node.people["ann"], door, password="wrong horse") as user:
         await user.until("failed_auth")
         assert not user.happened["session_start"].done()
+
+
+@pytest.mark.parametrize("door", ["xmpp", "xmpps"])
+async def test_a_broken_connection_is_resumed(node: Node, door: str) -> None:
+    ann, bob = await node.person(), await node.person()
+    async with standard(node, ann, door) as user, sdk_user(node, bob) as cube:
+        await user.until("session_start")
+        client, management = user.client, user.client.plugin["xep_0198"]
+        incoming = cube.chat.messages()
+        client.send_presence()
+        client.send_message(mto=bob.jid, mbody="before", mtype="chat")
+        assert (await next_of(incoming)).body == "before"
+        resource, session = client.boundjid.full, management.sm_id
+        client.transport.abort()
+        await cube.chat.send(to_user=ann.id, body="meanwhile")
+        await user.until("session_resumed")
+        assert (client.boundjid.full, management.sm_id) == (resource, session)
+        assert (await user.message())["body"] == "meanwhile"
+        client.send_message(mto=bob.jid, mbody="after", mtype="chat")
+        assert (await next_of(incoming)).body == "after"
+        assert user.messages.empty()
+
+
+async def test_a_refused_message_is_told_before_it_is_counted(node: Node) -> None:
+    async with standard(node, node.people["ann"], "xmpps") as user:
+        await user.until("session_start")
+        told: list[str] = []
+        user.client.add_event_handler("message_error", lambda message: told.append(f"refused {message['id']}"))
+        user.client.add_event_handler("stanza_acked", lambda stanza: told.append(f"counted {stanza['id']}"))
+        message = user.client.make_message(mto="999999-1@localhost", mbody="hello?", mtype="chat")
+        message["id"] = "m1"
+        message.send()  # it is written a little later
+        async with asyncio.timeout(SECONDS):
+            while "counted m1" not in told:
+                user.client.plugin["xep_0198"].request_ack()
+                await asyncio.sleep(0.02)
+        assert [each for each in told if each.endswith("m1")] == ["refused m1", "counted m1"]
