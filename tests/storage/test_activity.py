@@ -53,7 +53,10 @@ async def test_a_node_that_dies_has_seen_its_users_until_its_lease_ran_out(datab
         lease = clock.now() + LEASE_SECONDS
         clock.advance(1000)
         await one.table.renew()
+        written: list[set[int]] = []
+        one.table.on_written = lambda users: written.append(set(users))
         assert await one.table.forget_dead() == 2
+        assert written == [{8, 9}]
         assert await last(store, 8, 9) == {8: lease, 9: lease}
         assert (await last(store, 7))[7] < lease  # still here
         clock.advance(10)

@@ -19,7 +19,10 @@ from voxcube.server.storage.sql import Bulk, Query
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
 SMALL = {"CONSTANT", "json_each", "j", "item", "h", "u", "2", "apps", "nodes", "erased_users", "erasing"}
 # In the background, or a list of exactly what is walked (who is online).
-MEANT = {"presence._DEAD", "presence._IN_APP_ELSEWHERE", "users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"}
+MEANT = {
+    *("activity._LEFT_BEHIND", "presence._DEAD", "presence._DEAD_USERS", "presence._IN_APP_ELSEWHERE"),
+    *("users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"),
+}
 # Not: subqueries, whose tables have lines of their own; and the search index where it is asked for something.
 _SCANNED = re.compile(r"SCAN (?!anon_\d|message_texts VIRTUAL TABLE INDEX \d+:\S)(\w+)")
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections.abc import Collection
 from typing import Any
 
 from voxcube import __version__
@@ -294,8 +295,12 @@ class App:
             online.changed(user_id)
             watching.changed(user_id)
 
-        connected.on_change = seen
-        online.on_written = lambda users: router.tell_forgotten(tuple(("online", user_id) for user_id in users))
+        def written(users: Collection[int]) -> None:
+            keys = tuple(("online", user_id) for user_id in users)
+            router.tell_forgotten(keys)
+            watching.heard(keys)
+
+        connected.on_change, online.on_written = seen, written
         await self._bus.start(router)
         stack.push_async_callback(self._bus.close)
         stack.push_async_callback(joined.close)

@@ -25,6 +25,12 @@ _DEAD = Query(
     delete(presence).where(presence.c.node.not_in(select(nodes.c.node).where(nodes.c.lease_until >= bindparam("now")))),
     "now",
 )
+_DEAD_USERS = Query(
+    select(presence.c.user_id)
+    .distinct()
+    .where(presence.c.node.not_in(select(nodes.c.node).where(nodes.c.lease_until >= bindparam("now")))),
+    "now",
+)
 _LIVING = and_(nodes.c.node == presence.c.node, nodes.c.lease_until >= bindparam("now"))
 _ONLINE = Query(
     select(func.sum(presence.c.sessions)).join(nodes, _LIVING).where(presence.c.user_id == bindparam("user")),
@@ -82,9 +88,12 @@ async def leave(tx: Tx, node: str) -> None:
     await tx.execute(_END_LEASE, node)
 
 
-async def forget_dead(tx: Tx, now: int) -> int:
-    """Removes the rows of nodes whose lease has run out; returns how many."""
-    return await tx.execute(_DEAD, now)
+async def forget_dead(tx: Tx, now: int) -> list[int]:
+    """Removes the rows of nodes whose lease has run out; returns of which users."""
+    users = [row[0] for row in await tx.fetch(_DEAD_USERS, now)]
+    if users:
+        await tx.execute(_DEAD, now)
+    return users
 
 
 async def sessions_of(database: Database, user_id: int, now: int) -> int:

@@ -25,7 +25,7 @@ class OnlineTable:
         self._node = node
         self._changed: dict[int, int] = {}  # user → when
         self._shown: set[int] = set()  # who is in the table
-        #: Called with the users who have come to this node or left it, when the table says so.
+        #: Called with the users who have come to this node or left it, or a dead one, when the table says so.
         self.on_written: Callable[[Collection[int]], None] = lambda users: None
 
     def changed(self, user_id: int) -> None:
@@ -70,13 +70,16 @@ class OnlineTable:
             self.on_written(here ^ before)
 
     async def forget_dead(self) -> int:
-        """Removes the rows of nodes that died."""
+        """Removes the rows of nodes that died; returns of how many users."""
 
-        async def forget(tx: Tx) -> int:
+        async def forget(tx: Tx) -> list[int]:
             await activity.left_behind(tx, "", self._clock.now())
             return await presence.forget_dead(tx, self._clock.now())
 
-        return await self._writer.run(forget)
+        users = await self._writer.run(forget)
+        if users:
+            self.on_written(users)
+        return len(users)
 
     async def stop(self) -> None:
         """Nobody is online here any more."""
@@ -86,6 +89,8 @@ class OnlineTable:
             await presence.leave(tx, self._node)
 
         await self._writer.run(end)
+        if self._shown:
+            self.on_written(self._shown)
 
 
 class Online:
