@@ -33,7 +33,7 @@ class Standard:
         self.client.enable_direct_tls = door == "xmpps"
         self.client.enable_starttls = door == "xmpp"
         self.client.ca_certs = Path(node.config.data / "tls.crt")
-        for plugin in ("xep_0030", "xep_0085", "xep_0198", "xep_0199", "xep_0280", "xep_0333"):
+        for plugin in ("xep_0030", "xep_0085", "xep_0198", "xep_0199", "xep_0280", "xep_0313", "xep_0333"):
             self.client.register_plugin(plugin)
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
         self.happened: dict[str, asyncio.Future[Any]] = {}
@@ -193,3 +193,23 @@ async def test_a_refused_message_is_told_before_it_is_counted(node: Node) -> Non
                 user.client.plugin["xep_0198"].request_ack()
                 await asyncio.sleep(0.02)
         assert [each for each in told if each.endswith("m1")] == ["refused m1", "counted m1"]
+
+
+async def test_reads_the_archive_and_is_in_it(node: Node) -> None:
+    ann, bob = node.people["ann"], await node.person()
+    async with standard(node, bob, "xmpps") as user, sdk_user(node, ann) as cube:
+        await user.until("session_start")
+        user.client.send_presence()
+        messages = cube.chat.messages()
+        for number in range(5):
+            await cube.chat.send(to_user=bob.id, body=f"kept {number}")
+        archive = user.client.plugin["xep_0313"]
+        found = [one async for one in archive.iterate(rsm={"max": 2})]
+        bodies = [one["mam_result"]["forwarded"]["stanza"]["body"] for one in found]
+        assert bodies == [f"kept {number}" for number in range(5)]
+        # Who reads the archive is in it, also without knowing our `save_to_history`.
+        user.client.send_message(mto=ann.jid, mbody="from a standard client", mtype="chat")
+        message = await asyncio.wait_for(anext(messages), SECONDS)
+        assert message.dialog_id is not None
+        kept = await cube.messages.list(message.dialog_id)
+        assert kept[-1].body == "from a standard client"

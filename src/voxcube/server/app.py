@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import ssl
 from collections.abc import Collection
@@ -31,6 +32,8 @@ from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.activity import xmpp as activity
 from voxcube.server.features.activity.service import ActivityService
+from voxcube.server.features.archive import xmpp as archive
+from voxcube.server.features.archive.service import ArchiveService
 from voxcube.server.features.blocking import xmpp as blocking
 from voxcube.server.features.blocking.service import BlockingService
 from voxcube.server.features.carbons import xmpp as carbons
@@ -94,6 +97,7 @@ from voxcube.server.rest.app import create_app
 from voxcube.server.rest.http import HttpServer
 from voxcube.server.rest.normalise import Limits as RequestLimits
 from voxcube.server.rest.openapi import describe
+from voxcube.server.storage.archive import ArchiveStore
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
@@ -345,6 +349,11 @@ class App:
             marker=markers.marker,
             change=message_changes.ChangeStanzas(changes, router, config.domain).change,
         )
+        archives = archive.Archive(
+            ArchiveService(dialogs=dialog_service, store=ArchiveStore(database), cache=cache, writer=writer),
+            functools.partial(late.encode, late=False),
+            config.domain,
+        )
         presences = presence.Presence(router, late.catch_up, screens.came, name=node, now_ms=clock.now_ms)
         features = [
             ping.feature(),
@@ -353,6 +362,7 @@ class App:
             presence.feature(presences),
             rooms.feature(joined),
             messages.feature(stanzas),
+            archive.feature(archives),
             message_changes.feature(),
             system.feature(system.SystemStanzas(system_service, router, config.domain)),
             typing.feature(),

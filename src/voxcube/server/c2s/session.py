@@ -94,9 +94,9 @@ class Session:
     __slots__ = (
         *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused"),
         *("_reading", "_resume_seconds", "_sent", "_settling", "_silent", "_slowed", "_task", "_timer", "_uncounted"),
-        *("_websocket", "_wire", "address", "app_id", "available", "bare", "carbons", "caught", "door", "ended"),
-        *("full", "held", "hub", "js", "inactive", "peer", "pending", "presence", "resume_id", "rooms", "roster"),
-        *("screen", "stream", "token_hash", "turn", "user_id"),
+        *("_websocket", "_wire", "address", "app_id", "archives", "available", "bare", "carbons", "caught", "door"),
+        *("ended", "full", "held", "hub", "inactive", "js", "peer", "pending", "presence", "resume_id", "rooms"),
+        *("roster", "screen", "stream", "token_hash", "turn", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -114,6 +114,7 @@ class Session:
         self.available = self.carbons = self.js = self.roster = self.ended = False
         self.presence: Element | None = None
         self.inactive = False  # the user does not look at it
+        self.archives = False  # the client reads the archive, so that what it sends belongs there too
         self.screen: Screen | None = None  # what keeps stanzas back
         self.rooms: set[str] = set()  # dialogs whose room was joined
         self.pending: dict[str, Any] = {}  # dialog → last message of this session to it that is not committed

@@ -188,17 +188,18 @@ async def _reach(tx: Tx, dialog_id: str, after: int, last: int, wanted: Sequence
             since = condition.value + (condition.operator == "gt")
             bounds[condition.field] = max(since, bounds[condition.field])
     if since := bounds["created_at"]:
-        after = max(after, await _up_to(tx, dialog_id, last, since - 1))
+        after = max(after, await up_to(tx, dialog_id, last, since - 1))
         if last - after <= NEAR:
             return _Reach(after, "near")
     if since := bounds["updated_at"]:
-        newest = await _up_to(tx, dialog_id, last, since - 1)
+        newest = await up_to(tx, dialog_id, last, since - 1)
         if last - newest <= NEAR:
             return _Reach(after, "news", (newest, since))
     return _Reach(after, "far")
 
 
-async def _up_to(tx: Tx, dialog_id: str, last: int, time_ms: int) -> int:
+async def up_to(tx: Tx, dialog_id: str, last: int, time_ms: int) -> int:
+    """The highest sequence number, among those to ``last``, whose message came not after a time; 0: there is none."""
     found: int = await tx.value(_UP_TO, 1 << last.bit_length() >> 1, last, dialog_id, time_ms)
     return found
 

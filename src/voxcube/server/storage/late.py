@@ -26,7 +26,7 @@ _BEHIND = Query(
     ),
     "user",
 )
-_COLUMNS = tuple(
+LATE_COLUMNS = tuple(
     messages.c[name]
     for name in (
         *("dialog_id", "seq", "id", "app_id", "sender_id", "recipient_id", "body", "properties", "attachments"),
@@ -35,7 +35,7 @@ _COLUMNS = tuple(
 )
 # Oldest first in the end, but the newest are kept where there are too many.
 _MISSED = Query(
-    select(*_COLUMNS)
+    select(*LATE_COLUMNS)
     .join(members, and_(members.c.dialog_id == messages.c.dialog_id, members.c.user_id == bindparam("user")))
     .join(dialogs, dialogs.c.id == messages.c.dialog_id)
     .where(
@@ -64,7 +64,7 @@ _MISSED = Query(
     *("user", "dialog", "after", "since", "limit"),
 )
 _RANGE = Query(
-    select(*_COLUMNS)
+    select(*LATE_COLUMNS)
     .join(dialogs, dialogs.c.id == messages.c.dialog_id)
     .where(
         messages.c.dialog_id == bindparam("dialog"),
@@ -129,7 +129,7 @@ class LateStore:
             found: list[LateMessage] = []
             for dialog_id, after in dialogs_after:
                 rows = await tx.fetch(_MISSED, user_id, dialog_id, after, since, limit)
-                found += [_late(row) for row in rows]
+                found += [late_message(row) for row in rows]
             found.sort(key=lambda message: (message.created_at, message.dialog_id, message.seq))
             return found[-limit:]
 
@@ -139,7 +139,7 @@ class LateStore:
         """The messages of a dialog with these numbers that are still there."""
 
         async def read(tx: Tx) -> list[LateMessage]:
-            return [_late(row) for row in await tx.fetch(_RANGE, dialog_id, low, high)]
+            return [late_message(row) for row in await tx.fetch(_RANGE, dialog_id, low, high)]
 
         return await self._database.read(read)
 
@@ -156,7 +156,7 @@ class LateStore:
         return await self._database.value(_HANDED, dialog_id, user_id) or 0
 
 
-def _late(row: Row) -> LateMessage:
+def late_message(row: Row) -> LateMessage:
     dialog_id, seq, id_, app_id, sender_id, recipient_id, body, *rest = row
     properties, attachments, extras, sent, made, quiet = rest
     return LateMessage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from voxcube.xmpp.xml import Element, to_xml
 
 # Never a message of its own (realtime §9.4, §9.5).
 _CHANGES = frozenset({"replace", "remove", "reactions"})
+_NOT_STORED = frozenset({"no-store", "no-permanent-store"})  # XEP-0334 §4.1, §4.2
 _COPIES = frozenset({"sent", "received"})
 _to_json = msgspec.json.Encoder().encode
 
@@ -135,7 +136,7 @@ class MessageStanzas:
             to_user=to_user,
             dialog_id=dialog_id,
             body=body or "",
-            save=params.save and content,
+            save=content and (params.save or _wanted_in_archive(session, extra, others)),
             date_sent=params.date_sent or 0,
             properties=_to_json(params.properties).decode() if params.properties else None,
             attachments=_to_json(params.attachments).decode() if params.attachments else None,
@@ -150,6 +151,14 @@ class MessageStanzas:
         )
         later = self._service.send(draft)
         return LATER if later is None else _after(later)
+
+
+def _wanted_in_archive(session: Session, extra: Element | None, others: Sequence[Element]) -> bool:
+    """Standard clients know no `save_to_history`: they say so by a hint (XEP-0334), or by reading the archive."""
+    if extra is not None:
+        return False
+    hints = {child.name for child in others if child.xmlns == ns.HINTS}
+    return "store" in hints or (session.archives and hints.isdisjoint(_NOT_STORED))
 
 
 async def _after(work: Awaitable[None]) -> Any:

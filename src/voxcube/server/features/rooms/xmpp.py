@@ -27,7 +27,7 @@ CROWD = 500  # occupants up to which a room tells them of each other: n of them 
 FLUTTER = "flutter_"  # how its resources begin (realtime §2.4)
 DOUBT_SECONDS = 1.0  # after a change of a dialog; by then the word of who was removed by whom has come
 
-_INFO = encode_info(DiscoInfo((Identity("conference", "text"),), (ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC)))
+_INFO = encode_info(DiscoInfo((Identity("conference", "text"),), (ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.MAM)))
 _HOST_INFO = encode_info(
     DiscoInfo((Identity("conference", "text", "Dialogs"),), (ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC))
 )

@@ -1,0 +1,1 @@
+"""The archive: messages as standard clients read them, over the chat connection."""

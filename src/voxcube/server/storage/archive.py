@@ -1,0 +1,223 @@
+"""Messages of several dialogs as one line of time: what archive queries of standard clients page through (XEP-0313).
+
+Messages of a dialog are numbered in the order in which they came, and a dialog has nothing newer than its `updated_at`
+nor older than its `created_at`. So dialogs are looked at in the order in which they can contribute, until the page can
+get no better: few of them, however many the user has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from voxcube.server.core.errors import NotFound
+from voxcube.server.core.models import DialogType
+from voxcube.server.storage.database import Database, Tx
+from voxcube.server.storage.history import up_to
+from voxcube.server.storage.late import LATE_COLUMNS, LateMessage, late_message
+from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages
+from voxcube.server.storage.sql import Query
+
+_PLACES = (
+    dialogs.c.id,
+    dialogs.c.created_at,
+    dialogs.c.updated_at,
+    dialogs.c.seq,
+    dialogs.c.cleared,
+    members.c.hidden_before,
+)
+_OF_USER = Query(
+    select(*_PLACES)
+    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(
+        members.c.user_id == bindparam("user"),
+        members.c.app_id == bindparam("app"),
+        members.c.active,
+        members.c.type == int(DialogType.PRIVATE),
+        dialogs.c.seq > 0,
+    ),
+    *("user", "app"),
+)
+_OF_DIALOG = Query(
+    select(*_PLACES)
+    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
+    .where(
+        members.c.dialog_id == bindparam("dialog"),
+        members.c.user_id == bindparam("user"),
+        members.c.app_id == bindparam("app"),
+    ),
+    *("dialog", "user", "app"),
+)
+_POSITION = Query(
+    select(messages.c.created_at, messages.c.dialog_id, messages.c.seq)
+    .join_from(
+        message_ids,
+        messages,
+        (messages.c.dialog_id == message_ids.c.dialog_id) & (messages.c.seq == message_ids.c.seq),
+    )
+    .where(message_ids.c.app_id == bindparam("app"), message_ids.c.id == bindparam("id")),
+    *("app", "id"),
+)
+_BETWEEN = (
+    select(*LATE_COLUMNS)
+    .where(
+        messages.c.dialog_id == bindparam("dialog"),
+        messages.c.seq > bindparam("low"),
+        messages.c.seq <= bindparam("high"),
+        ~select(hidden_messages.c.seq)
+        .where(
+            hidden_messages.c.dialog_id == messages.c.dialog_id,
+            hidden_messages.c.user_id == bindparam("viewer"),
+            hidden_messages.c.seq == messages.c.seq,
+        )
+        .exists(),
+    )
+    .limit(bindparam("limit"))
+)
+_NAMES = ("dialog", "low", "high", "viewer", "limit")
+_FIRST = Query(_BETWEEN.order_by(messages.c.seq), *_NAMES)
+_LAST = Query(_BETWEEN.order_by(messages.c.seq.desc()), *_NAMES)
+
+
+class _Place(NamedTuple):
+    """A dialog, and from where on the user sees it. Times in milliseconds."""
+
+    dialog_id: str
+    created_at: int
+    updated_at: int
+    seq: int
+    cleared: int
+    hidden_before: int
+
+
+class _Position(NamedTuple):
+    """Where a message stands in the line of time."""
+
+    created_at: int
+    dialog_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A part of an archive: between two times in milliseconds, both included, and two message ids, both excluded.
+
+    The page is the first of it, or with `backwards` the last.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    after: str | None = None
+    before: str | None = None
+    backwards: bool = False
+
+
+class ArchiveStore:
+    """Pages of the archives of users and of rooms."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, *, app_id: int, viewer: int, dialog_id: str | None, span: Span, limit: int
+    ) -> tuple[list[LateMessage], bool]:
+        """Messages in the order in which they came, and whether there are no more in that direction.
+
+        Of one dialog that the viewer has a row in, or of all its private ones. Raises NotFound for an id in `span`
+        that no message of the archive has.
+        """
+
+        async def read(tx: Tx) -> tuple[list[LateMessage], bool]:
+            rows = await (
+                tx.fetch(_OF_USER, viewer, app_id)
+                if dialog_id is None
+                else tx.fetch(_OF_DIALOG, dialog_id, viewer, app_id)
+            )
+            places = [_Place(*row) for row in rows]
+            known = {place.dialog_id for place in places}
+            after = await _position(tx, app_id, span.after, known)
+            before = await _position(tx, app_id, span.before, known)
+            found = await _Search(tx, viewer, span, after, before, limit + 1).search(places)
+            complete = len(found) <= limit
+            page = found[:limit]
+            return (page[::-1] if span.backwards else page), complete
+
+        return await self._database.read(read)
+
+
+class _Search:
+    """One page, with one message more than it holds, from its near end on."""
+
+    def __init__(
+        self, tx: Tx, viewer: int, span: Span, after: _Position | None, before: _Position | None, wanted: int
+    ) -> None:
+        self._tx = tx
+        self._viewer = viewer
+        self._span = span
+        self._after = after
+        self._before = before
+        self._wanted = wanted
+
+    async def search(self, places: Sequence[_Place]) -> list[LateMessage]:
+        found: list[LateMessage] = []
+        for place in self._in_order(places):
+            if len(found) == self._wanted and self._too_far(place, found[-1]):
+                break
+            found += await self._of(place)
+            found.sort(key=_key, reverse=self._span.backwards)
+            del found[self._wanted :]
+        return found
+
+    def _in_order(self, places: Iterable[_Place]) -> list[_Place]:
+        span = self._span
+        since = max(span.start or 0, self._after.created_at if self._after else 0)
+        fitting = [place for place in places if place.updated_at >= since]
+        if span.backwards:
+            return sorted(fitting, key=lambda place: place.updated_at, reverse=True)
+        return sorted(fitting, key=lambda place: place.created_at)
+
+    def _too_far(self, place: _Place, worst: LateMessage) -> bool:
+        if self._span.backwards:
+            return place.updated_at < worst.created_at
+        return place.created_at > worst.created_at
+
+    async def _of(self, place: _Place) -> list[LateMessage]:
+        """What one dialog has to offer."""
+        span, tx, dialog_id = self._span, self._tx, place.dialog_id
+        low, high = max(place.cleared, place.hidden_before), place.seq
+        if span.start is not None:
+            low = max(low, await up_to(tx, dialog_id, place.seq, span.start - 1))
+        if span.end is not None:
+            high = min(high, await up_to(tx, dialog_id, place.seq, span.end))
+        if self._after is not None:
+            low = max(low, await self._beside(place, self._after))
+        if self._before is not None:
+            high = min(high, await self._beside(place, self._before) - (dialog_id == self._before.dialog_id))
+        if low >= high:
+            return []
+        query = _LAST if span.backwards else _FIRST
+        return [late_message(row) for row in await tx.fetch(query, dialog_id, low, high, self._viewer, self._wanted)]
+
+    async def _beside(self, place: _Place, position: _Position) -> int:
+        """The number of the dialog's last message up to a position; the position's own is among them."""
+        if place.dialog_id == position.dialog_id:
+            return position.seq
+        # At the same time the ids of the dialogs decide.
+        time = position.created_at - (place.dialog_id > position.dialog_id)
+        return await up_to(self._tx, place.dialog_id, place.seq, time)
+
+
+async def _position(tx: Tx, app_id: int, message_id: str | None, known: set[str]) -> _Position | None:
+    if message_id is None:
+        return None
+    row = await tx.row(_POSITION, app_id, message_id)
+    if row is None or row[1] not in known:
+        raise NotFound("There is no such message in the archive")
+    return _Position(*row)
+
+
+def _key(message: LateMessage) -> tuple[int, str, int]:
+    return message.created_at, message.dialog_id, message.seq
