@@ -246,8 +246,9 @@ async def test_it_stays_what_it_was(node: Node, ann: Person, bob: Person) -> Non
         f'<presence to="{ann.room(dialog)}/{ann.id}"><x xmlns="http://jabber.org/protocol/muc"/></presence>'
     )
     await phone.peer.wait("presence", from_=f"{ann.room(dialog)}/{ann.id}")
+    await phone.peer.wait("message")  # the subject, with which the joining is over
     await other.wait("presence", from_=f"{ann.room(dialog)}/{ann.id}")
-    phone.h += 4
+    phone.h += 5
     await phone.peer.close()
     await phone.resume()
     say(tablet, bob, node, "from the tablet")
