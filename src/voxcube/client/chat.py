@@ -62,7 +62,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             user_id=lambda: self._life.user_id,
             hold=self._inbox.hold,
             release=self._inbox.release,
-            give=self._inbox.give,
+            give=self._inbox.fetched,
             keeping_up=lambda: self._inbox.messages.is_read,
         )
         self._life = Lifecycle(

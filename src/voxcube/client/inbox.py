@@ -67,17 +67,20 @@ class Inbox:
         self._sends = sends
         self._mark_received = mark_received
         self._seen = SeenIds()
+        self._fetched: set[str] = set()  # ids of messages that came from the history, and not yet otherwise
         self._held: list[Content] | None = None  # what comes behind messages that are fetched from the history
 
     def forget(self) -> None:
         """Forgets which messages were given out, and those that wait."""
         self._seen.clear()
+        self._fetched.clear()
         self._held = None
 
     def hold(self) -> None:
         """Keeps back messages and their changes that arrive from now on: older messages are being fetched."""
         if self._held is None:
             self._held = []
+            self._fetched.clear()
 
     def release(self) -> None:
         """Gives out what was kept back, and from now on what arrives."""
@@ -90,13 +93,25 @@ class Inbox:
         if message.sender_id:
             self._seen.add(message.sender_id, message.id)
 
-    def give(self, message: Message) -> None:
-        """Gives a message to the listeners, unless they had it."""
+    def fetched(self, message: Message) -> None:
+        """A message from the history. Whether its sender waits for a receipt is only known when it arrives, too."""
+        if self.give(message):
+            self._fetched.add(message.id)
+
+    def give(self, message: Message) -> bool:
+        """Gives a message to the listeners; returns whether it was new to them."""
         if message.id and not self._seen.add(message.sender_id, message.id, forget=self._held is None):
-            return
+            if message.id in self._fetched:
+                self._fetched.remove(message.id)
+                self._receipt(message)
+            return False
+        self._receipt(message)
+        self.messages.emit(message)
+        return True
+
+    def _receipt(self, message: Message) -> None:
         if self._mark_received is not None and message.markable and not message.is_own and message.dialog_id:
             self._mark_received(message)
-        self.messages.emit(message)
 
     def receive(self, stanza: Element, me: int, own_jid: str) -> None:
         """Takes one stanza for user ``me`` with bare address ``own_jid``."""
