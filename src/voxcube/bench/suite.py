@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from voxcube.bench import load
+from voxcube.bench.crowd import Crowd
 from voxcube.bench.figures import Figures, Latencies
 from voxcube.bench.options import OptionError, Options
 from voxcube.bench.processes import machine
@@ -23,12 +24,14 @@ from voxcube.bench.requests import Requests
 from voxcube.bench.seed import LIST_SECONDS, PASSWORD, Seed, seed
 from voxcube.bench.throwaway import Postgres, Server
 
-PARTS = ("chat", "postgres", "memory", "history", "dialogs")
+PARTS = ("chat", "postgres", "memory", "history", "dialogs", "crowd")
 GROUP = 100  # members
 CHATTERS = 200
 PAGE = 100  # messages
 SMALL = 1000  # messages of a short history
 FEW, MANY = 100, 10_000  # dialogs of one user
+CROWD = 5000  # members of a large group
+_CROWD_BUDGETS = {"create": 300.0, "add all others": 300.0, "list": 30.0}  # ms
 QUIET_CORES = 0.1  # what other programs may use without being mentioned
 _REQUESTS = 60  # of each history in one round
 _ROUNDS = 5
@@ -133,6 +136,7 @@ class Suite:
         self._seconds = 2.0 if quick else 8.0
         self._logins = 300 if quick else 1000
         self._idle = 1000 if quick else 2000
+        self._online = 500 if quick else 2000
         self._large = 100_000 if quick else 1_000_000
         self._table = Table()
         self._tell: Callable[[str], None] = lambda line: None
@@ -300,6 +304,28 @@ class Suite:
             ratio = requests.cpu_ms(MANY) / requests.cpu_ms(FEW)
             title = f"{words}, {MANY:.0e} / {FEW} dialogs of a user, {name}"
             self._table.rows.append(Row(name=title, value=ratio, unit="×", budget=1.3))
+
+    def _crowd_part(self) -> None:
+        with ExitStack() as stack:
+            data = self._data(stack)
+            there = self._seed(data, users=CROWD, members=CROWD)
+            server = self._server(stack, data)
+            run = self._table.runs["crowd"] = Figures()
+            self._tell(f"changing a group of {CROWD}")
+            for step in Crowd(server, there, (server.pid,), CROWD).steps():
+                short = step.name.replace(" ", "_")
+                run.put(f"{short}_server_cpu_ms", step.cpu_ms, "ms", 1)
+                run.put(f"{short}_took_ms", step.took_ms, "ms", 1)
+                if step.name in _CROWD_BUDGETS:
+                    title = f"group of {CROWD} on SQLite: {step.name}, server CPU"
+                    self._table.rows.append(
+                        Row(name=title, value=step.cpu_ms, unit="ms", budget=_CROWD_BUDGETS[step.name])
+                    )
+            room = f"{there.app_id}_{there.group_id}@muc.localhost"
+            traffic: dict[str, Any] = {"count": self._online, "room": room, "senders": 2, "window": 2}
+            run = self._load("crowd_messages", "group", server, there, (server.pid,), **traffic)
+            name = f"group of {CROWD}, {self._online} online, server CPU per delivery"
+            self._row(name, run, "server_cpu_us_per_delivery", "µs", 5)
 
     # -- their steps -----------------------------------------------------------------------------------------------
 
