@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.features.test_privacy import block, pair
-from tests.support.node import Node, Person
+from tests.features.test_privacy import block, done, pair
+from tests.support.node import PASSWORD, Node, Person
 from tests.support.xmpp_peer import Peer
 from voxcube.server.core.errors import Blocked, Invalid
 from voxcube.server.features.activity.watching import MAX_WATCHED, Watching
@@ -259,3 +259,36 @@ async def test_a_session_watches_so_many_and_no_more() -> None:
     await watching.watch(session, MAX_WATCHED)
     await settled(watching)
     await watching.close()
+
+
+async def test_what_a_session_chose_outlives_its_connection(stage: Node) -> None:
+    """Resumed, it is told of the same users, still inactive, and keeps its active list (realtime §5)."""
+    ann, bob = await stage.person(), await stage.person()
+    peer = await stage.login(ann, presence=False)
+    peer.send('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
+    enabled = await peer.wait("enabled")
+    await peer.available()
+    await subscribe(peer, bob.jid)
+    await mark(peer, "true")
+    await done(peer, f'<list name="busy">{pair(bob, 1)}</list>')
+    await done(peer, '<active name="busy"/>')
+    jid = peer.jid
+    await peer.close()
+    theirs = await stage.login(bob)
+    peer = await stage.connect()
+    await peer.open()
+    peer.auth(ann.name, PASSWORD)
+    await peer.wait("success")
+    peer.restart()
+    await peer.open()
+    peer.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{enabled.get("id")}" h="5"/>')
+    await peer.wait("resumed")
+    peer.jid = jid
+    assert await told(peer, bob) == 0  # kept for it meanwhile
+    await shown(stage, ann, 1, 0)
+    theirs.send(f'<message type="chat" id="{stage.message_id()}" to="{ann.jid}"><body>x</body></message>')
+    await theirs.ping()
+    await peer.ping()
+    assert peer.take_all("message") == []
+    await theirs.close()
+    assert await told(peer, bob) >= 1

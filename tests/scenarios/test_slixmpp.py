@@ -12,7 +12,7 @@ import slixmpp
 
 from tests.support.js_user import JsUser
 from tests.support.node import PASSWORD, Node, Person, running
-from voxcube.client import Client, EventStream
+from voxcube.client import Client, EventStream, StanzaError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -193,6 +193,35 @@ async def test_a_refused_message_is_told_before_it_is_counted(node: Node) -> Non
                 user.client.plugin["xep_0198"].request_ack()
                 await asyncio.sleep(0.02)
         assert [each for each in told if each.endswith("m1")] == ["refused m1", "counted m1"]
+
+
+async def test_blocking_and_last_activity(node: Node) -> None:
+    ann, bob = await node.person(), await node.person()
+    async with standard(node, ann, "xmpps") as user, sdk_user(node, bob) as cube:
+        await user.until("session_start")
+        for plugin in ("xep_0012", "xep_0191"):
+            user.client.register_plugin(plugin)
+        user.client.send_presence()
+        blocking = user.client.plugin["xep_0191"]
+        pushes: asyncio.Queue[Any] = asyncio.Queue()
+        for event in ("blocked", "unblocked"):
+            user.client.add_event_handler(event, pushes.put_nowait)
+        assert await blocking.get_blocked_jids(timeout=SECONDS) == set()
+        assert (await user.client.plugin["xep_0012"].get_last_activity(bob.jid, timeout=SECONDS))["last_activity"][
+            "seconds"
+        ] == 0
+        await blocking.block(bob.jid, timeout=SECONDS)
+        pushed = await asyncio.wait_for(pushes.get(), SECONDS)
+        assert [item["jid"] for item in pushed["block"]] == [bob.jid]
+        assert {str(jid) for jid in await blocking.get_blocked_jids(timeout=SECONDS)} == {bob.jid}
+        for _ in range(2):
+            with pytest.raises(StanzaError) as refused:
+                await cube.chat.send(to_user=ann.id, body="blocked")
+            assert refused.value.code == 503
+        await blocking.unblock(bob.jid, timeout=SECONDS)
+        await asyncio.wait_for(pushes.get(), SECONDS)
+        await cube.chat.send(to_user=ann.id, body="again")
+        assert (await user.message())["body"] == "again"
 
 
 async def test_reads_the_archive_and_is_in_it(node: Node) -> None:
