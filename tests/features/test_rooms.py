@@ -281,10 +281,12 @@ async def test_what_a_room_is(stage: Node) -> None:
     group = await stage.dialog(ann, bob)
     room = ann.room(group)
     peer, stranger = await stage.login(ann), await stage.login(cyd)
-    spaces = ("disco#info", "disco#items", "muc")
-    features = "".join(f'<feature var="http://jabber.org/protocol/{name}"/>' for name in spaces)
+    spaces = [f"http://jabber.org/protocol/{name}" for name in ("disco#info", "disco#items", "muc")]
     info = '<query xmlns="http://jabber.org/protocol/disco#info"/>'
-    for to, name in ((room, ""), (f"{room}/{ann.id}", ""), ("muc.localhost", ' name="Dialogs"')):
+    hosts = ("muc.localhost", ' name="Dialogs"', spaces)
+    archived = [*spaces, "urn:xmpp:mam:2"]
+    for to, name, found in ((room, "", archived), (f"{room}/{ann.id}", "", archived), hosts):
+        features = "".join(f'<feature var="{space}"/>' for space in found)
         peer.send(f'<iq type="get" id="i" to="{to}">{info}</iq>')
         assert to_xml(await peer.wait("iq", id="i")) == (
             f'<iq xmlns="jabber:client" type="result" id="i" from="{to}" to="{peer.jid}">'

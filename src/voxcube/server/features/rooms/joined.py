@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,6 +18,8 @@ import msgspec
 
 from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Target
+
+log = logging.getLogger(__name__)
 
 GATHER = 0.01  # seconds in which changes of a room become one word
 AGAIN = (0.5, 5.0)  # seconds after a change at which the list is said again
@@ -101,7 +104,7 @@ class Joined(Generic[S]):
         sessions.append(session)
         if len(sessions) == 1:
             room.here[session.user_id] = standing
-            self._changed(dialog_id, room)
+            self._changed(dialog_id)
             if not room.is_elsewhere(session.user_id):
                 self._came(dialog_id, Occupant(session.user_id, standing))
 
@@ -119,7 +122,7 @@ class Joined(Generic[S]):
         room = self._rooms.get(dialog_id)
         if room is not None and room.here.get(user_id, standing) != standing:
             room.here[user_id] = standing
-            self._changed(dialog_id, room)
+            self._changed(dialog_id)
 
     def remove(self, dialog_id: str, user_id: int) -> list[S]:
         """All sessions of a user leave; returns them."""
@@ -131,7 +134,7 @@ class Joined(Generic[S]):
 
     def _remove(self, dialog_id: str, room: _Room[S], user_id: int) -> None:
         del room.sessions[user_id], room.here[user_id]
-        self._changed(dialog_id, room)
+        self._changed(dialog_id)
         if not room.is_elsewhere(user_id):
             self._left(dialog_id, user_id)
         if not room.here:
@@ -189,9 +192,9 @@ class Joined(Generic[S]):
         """Words may have been missed: says and asks everything anew."""
         for dialog_id, room in self._rooms.items():
             room.asking = True
-            self._changed(dialog_id, room)
+            self._changed(dialog_id)
 
-    def _changed(self, dialog_id: str, room: _Room[S]) -> None:
+    def _changed(self, dialog_id: str) -> None:
         if not self._router.alone:
             self._say_soon(dialog_id, True)
 
@@ -201,12 +204,13 @@ class Joined(Generic[S]):
             self._saying = asyncio.create_task(self._say_all())
 
     async def _say_all(self) -> None:
+        await asyncio.sleep(GATHER)
         try:
-            await asyncio.sleep(GATHER)
             await self._router.ready()  # the answers to what is asked are heard
-        finally:
-            self._saying = None
-            self._say_now()
+        except Exception as error:  # the bus is away, and will say so
+            log.warning("who is in a room is not told to other nodes: %s", type(error).__name__)
+        self._saying = None
+        self._say_now()
 
     def _say_now(self) -> None:
         to_say, self._to_say = self._to_say, {}
@@ -288,5 +292,6 @@ class Joined(Generic[S]):
         if saying is not None:
             saying.cancel()
             await asyncio.wait([saying])
+        self._say_now()
         for timer in self._timers.values():
             timer.cancel()

@@ -150,7 +150,7 @@ class Rooms:
         if self.joined.count(dialog_id) > CROWD:
             return
         encoded: tuple[bytes, bytes] | None = None
-        for session in self.joined.sessions(dialog_id):
+        for session in list(self.joined.sessions(dialog_id)):
             if session.user_id == user_id or session.hub.stopping:
                 continue
             if encoded is None:
