@@ -131,6 +131,13 @@ async def test_delete_many_of_one(status: int, result: DeleteResult) -> None:
         assert await cube.dialogs.delete_many([DIALOG_ID]) == result
 
 
+async def test_delete_many_without_a_user() -> None:
+    rest = FakeRest({f"DELETE {PATH}": (403, {"errors": {"base": ["Forbidden. Need user."]}})})
+    async with rest.client() as cube:
+        with pytest.raises(Forbidden):
+            await cube.dialogs.delete_many([DIALOG_ID])
+
+
 async def test_delete_very_many_in_several_requests() -> None:
     ids = [f"{number:024x}" for number in range(201)]
     rest = FakeRest(

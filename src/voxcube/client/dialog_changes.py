@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from voxcube.client import query
 from voxcube.client.errors import Forbidden, NotFound
 from voxcube.client.http import Http
-from voxcube.client.ids import object_id, object_ids, user_ids
+from voxcube.client.ids import in_parts, object_id, object_ids, user_ids
 from voxcube.client.models import CustomData, DeleteResult, Dialog
-from voxcube.client.values import Clear, changed, in_parts
-
-PER_REQUEST = 100  # ids of 24 characters in one address
+from voxcube.client.values import Clear, changed
 
 
 class DialogChanges:
@@ -152,7 +151,7 @@ class DialogChanges:
         Example:
             >>> await cube.dialogs.delete(dialog.id)
         """
-        await self._http.request("DELETE", _path(dialog_id), params=_forced(force))
+        await self._http.request("DELETE", _path(dialog_id), params=query.forced(force))
 
     async def delete_many(self, dialog_ids: Iterable[str], force: bool = False) -> DeleteResult:
         """Deletes several dialogs, each as ``delete`` does. More than 100 take several requests.
@@ -177,7 +176,7 @@ class DialogChanges:
             ('64c0ffee64c0ffee64c0ffee',)
         """
         ids = object_ids(dialog_ids, "dialog_ids")
-        return DeleteResult.joined([await self._delete(part, force) for part in in_parts(ids, PER_REQUEST)])
+        return DeleteResult.joined([await self._delete(part, force) for part in in_parts(ids)])
 
     async def clear_history(self, dialog_id: str, force: bool = False) -> None:
         """Deletes all messages of a dialog for this user, or for everyone; the dialog stays.
@@ -199,7 +198,7 @@ class DialogChanges:
             >>> await cube.dialogs.clear_history(dialog.id)
         """
         path = f"chat/Dialog/clearHistory/{object_id(dialog_id, 'dialog_id')}"
-        await self._http.request("DELETE", path, params=_forced(force))
+        await self._http.request("DELETE", path, params=query.forced(force))
 
     async def subscribe(self, dialog_id: str) -> Dialog:
         """Subscribes this user to a public dialog; doing it again changes nothing. A hidden broadcast is shown again.
@@ -268,15 +267,15 @@ class DialogChanges:
         reply = await self._http.request("GET", _path(dialog_id, "/notifications"))
         return reply.read(_enabled)
 
-    async def _delete(self, ids: list[str], force: bool) -> DeleteResult:
+    async def _delete(self, ids: str, force: bool) -> DeleteResult:
         try:
-            reply = await self._http.request("DELETE", f"chat/Dialog/{','.join(ids)}", params=_forced(force))
+            reply = await self._http.request("DELETE", f"chat/Dialog/{ids}", params=query.forced(force))
         except (NotFound, Forbidden) as error:
-            # The server's answer about one dialog alone (rest §6.4).
-            if len(ids) > 1:
+            if "," in ids or not self._http.user_id:
                 raise
+            # The server's answer about one dialog alone (rest §6.4).
             missing = isinstance(error, NotFound)
-            return DeleteResult(not_found=tuple(ids)) if missing else DeleteResult(wrong_permissions=tuple(ids))
+            return DeleteResult(not_found=(ids,)) if missing else DeleteResult(wrong_permissions=(ids,))
         return reply.read(DeleteResult.from_json)
 
     def _dialog(self, data: dict[str, Any]) -> Dialog:
@@ -302,10 +301,6 @@ def _lists(**lists: tuple[list[Any], list[Any]]) -> dict[str, dict[str, list[Any
         "pull_all": {name: remove for name, (_, remove) in lists.items() if remove},
     }
     return {name: changes for name, changes in body.items() if changes}
-
-
-def _forced(force: bool) -> list[tuple[str, str]]:
-    return [("force", "1")] if force else []
 
 
 def _enabled(data: dict[str, Any]) -> bool:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from voxcube.client import wire
+from voxcube.client import query, wire
 from voxcube.client.http import Http
-from voxcube.client.ids import object_id, object_ids, user_ids
+from voxcube.client.ids import in_parts, object_id, object_ids, user_ids
 from voxcube.client.models import Attachment, DeleteResult, Message
-from voxcube.client.values import in_parts
-
-PER_REQUEST = 100  # ids of 24 characters in one address
 
 
 class HistoryChanges:
@@ -124,8 +121,8 @@ class HistoryChanges:
         fields = {"chat_dialog_id": object_id(dialog_id, "dialog_id")} | marks
         if body is not None:
             fields["message"] = body
-        for part in in_parts(object_ids(ids, "ids"), PER_REQUEST):
-            await self._http.request("PUT", f"chat/Message/{','.join(part)}", json=fields)
+        for part in in_parts(object_ids(ids, "ids")):
+            await self._http.request("PUT", f"chat/Message/{part}", json=fields)
 
     async def mark_all(self, dialog_id: str, *, read: bool = True, delivered: bool = False) -> None:
         """Marks all messages of a dialog as read, or with ``read=False, delivered=True`` only as delivered.
@@ -178,10 +175,9 @@ class HistoryChanges:
             >>> result.deleted
             ('65a1b2c3d4e5f60718293a4b',)
         """
-        params = [("force", "1")] if force else []
         results = []
-        for part in in_parts(object_ids(ids, "ids"), PER_REQUEST):
-            reply = await self._http.request("DELETE", f"chat/Message/{','.join(part)}", params=params)
+        for part in in_parts(object_ids(ids, "ids")):
+            reply = await self._http.request("DELETE", f"chat/Message/{part}", params=query.forced(force))
             results.append(reply.read(DeleteResult.from_json))
         return DeleteResult.joined(results)
 

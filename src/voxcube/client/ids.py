@@ -9,6 +9,8 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 
+PER_REQUEST = 100  # ids in the address of one request
+
 _MESSAGE_ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -70,3 +72,8 @@ def user_ids(given: int | Iterable[int], name: str) -> list[int]:
     if any(user_id < 1 for user_id in found):
         raise ValueError(f"{name} holds what is no user's id")
     return found
+
+
+def in_parts(ids: list[str]) -> Iterator[str]:
+    """The ids as comma lists that fit into the address of a request each."""
+    return (",".join(ids[start : start + PER_REQUEST]) for start in range(0, len(ids), PER_REQUEST))

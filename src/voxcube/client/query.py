@@ -42,6 +42,11 @@ def page(limit: int, skip: int, sort: str | None, *, skip_name: str = "skip") ->
     return params
 
 
+def forced(force: bool) -> Params:
+    """The parameter that makes deleting one for everyone."""
+    return [("force", "1")] if force else []
+
+
 def raw(given: Mapping[str, Any] | None) -> Params:
     """Parameters under exactly the names given."""
     return [pair for name, value in (given or {}).items() for pair in _pairs(name, value, name)]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final, TypeVar
-
-T = TypeVar("T")
+from typing import Any, Final
 
 # Times above this are milliseconds: as seconds it would be the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
@@ -29,11 +26,6 @@ CLEAR: Final = Clear.CLEAR
 def changed(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of an update as they are sent: without what stays, null for what is cleared."""
     return {name: None if value is CLEAR else value for name, value in fields.items() if value is not None}
-
-
-def in_parts(values: list[T], size: int) -> Iterator[list[T]]:
-    """The values in lists of at most ``size``."""
-    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def time_from_seconds(value: float) -> datetime:
