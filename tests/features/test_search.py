@@ -103,7 +103,7 @@ async def test_any_part_of_a_text_as_it_is_written(world: World, way: str) -> No
 async def test_the_newest_of_many_and_no_more_than_asked_for(world: World, way: str) -> None:
     ann, bob = await world.user("ann"), await world.user("bob")
     dialogs = [await dialog(world, ann, bob, name=name) for name in "abc"]
-    sent = []
+    sent: list[str] = []
     for number in range(60):
         body = f"word {number}" if number % 3 else f"other {number}"
         await world.send(dialogs[number % 3 if number % 2 else 0], ann, body)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voxcube.server import storage
-from voxcube.server.storage import history, listed, migrate, sqlite, users
+from voxcube.server.storage import finding, history, listed, migrate, sqlite, users
 from voxcube.server.storage.sql import Bulk, Query
 
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
@@ -38,7 +38,7 @@ def statements() -> Iterator[tuple[str, str]]:
             elif isinstance(value, Bulk):
                 yield f"{module.name}.{name}", value.sqlite(2)
     for order, descending in itertools.product(("activity", "updated_at"), (False, True)):
-        yield f"listed.nearest {order} {descending}", listed._nearest(order, descending).compiled("sqlite")[0]
+        yield f"listed.first {order} {descending}", listed._first(order, descending).compiled("sqlite")[0]
     every: tuple[tuple[str, str], ...] = (*((name, "eq") for name in listed._OF_VIEWER), ("occupants_ids", "nin"))
     for among_ids, wanted in itertools.product((False, True), ((), (("updated_at", "gt"),), every)):
         yield f"listed.page {among_ids} {wanted}", listed._page(among_ids, wanted, "name", True).compiled("sqlite")[0]
@@ -92,6 +92,12 @@ async def test_a_page_by_changes_walks_two_indexes(connection: sqlite3.Connectio
         assert following.index(next(step for step in following if step.startswith("SCAN"))) < following.index(
             "USE TEMP B-TREE FOR ORDER BY"
         )
+
+
+async def test_a_search_compares_what_is_in_its_ranges(connection: sqlite3.Connection) -> None:
+    steps = plan(connection, finding._IN_RANGES.compiled("sqlite")[0])
+    connection.close()
+    assert "SEARCH m USING INDEX sqlite_autoindex_messages_1 (dialog_id=? AND seq>? AND seq<?)" in steps
 
 
 async def test_users_are_found_by_their_ids_not_among_all_of_the_application(connection: sqlite3.Connection) -> None:
