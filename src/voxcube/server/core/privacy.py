@@ -65,7 +65,7 @@ class Rules:
     __slots__ = ("_by_address", "_others", "hidden")
 
     def __init__(self, items: Iterable[PrivacyItem]) -> None:
-        self._by_address: dict[Address, list[_Rule]] = {}
+        self._by_address: dict[tuple[str, str, str], list[_Rule]] = {}
         self._others: list[_Rule] = []
         for place, item in enumerate(sorted(items, key=lambda item: item.order)):
             rule = (place, item.mask, item.deny)
@@ -75,25 +75,28 @@ class Rules:
                 self._others.append(rule)
         hidden: dict[str, set[int]] = {}
         for local, domain, nick in self._by_address:
-            if not local and nick.isascii() and nick.isdigit() and not self.allows(Address("", domain, nick), OUT):
+            if not local and nick.isascii() and nick.isdigit() and not self.allows(("", domain, nick), OUT):
                 hidden.setdefault(domain, set()).add(int(nick))
         #: By rooms' domain: the occupants (user ids) whom nothing may reach that this user says in a group.
         self.hidden = {domain: frozenset(users) for domain, users in hidden.items()}
 
-    def allows(self, address: Address, kind: int) -> bool:
-        """Whether a stanza of this kind may come from, or go to, an address: the first rule that fits decides."""
+    def allows(self, address: tuple[str, str, str], kind: int) -> bool:
+        """Whether a stanza of this kind may come from, or go to, an address (parts as of an Address): the first rule
+        that fits decides."""
         local, domain, resource = address
         first, denied = 1 << 62, False
-        table = self._by_address
-        for key in (address, (local, domain, ""), ("", domain, resource), ("", domain, "")):
-            for place, kinds, deny in table.get(key, ()):  # type: ignore[call-overload]
-                if kinds & kind:
-                    if place < first:
-                        first, denied = place, deny
-                    break
-        for place, kinds, deny in self._others:
-            if kinds & kind:
-                if place < first:
-                    denied = deny
-                break
+        found = self._by_address.get
+        for rules in (
+            found(address),
+            found((local, domain, "")),
+            found(("", domain, resource)),
+            found(("", domain, "")),
+            self._others,
+        ):
+            if rules is not None:
+                for place, kinds, deny in rules:
+                    if kinds & kind:
+                        if place < first:
+                            first, denied = place, deny
+                        break
         return not denied

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from voxcube.server.core.errors import BadRequest, Blocked, Invalid, NotFound
-from voxcube.server.core.privacy import MESSAGE, OUT, PRESENCE_OUT, SUBSCRIPTIONS, Address, PrivacyItem, Rules
+from voxcube.server.core.privacy import MESSAGE, OUT, PRESENCE_OUT, SUBSCRIPTIONS, PrivacyItem, Rules
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage import privacy
 from voxcube.server.storage.database import Tx
@@ -101,9 +101,9 @@ class PrivacyService:
             return True
         if theirs is not None:
             resource = origin.decode().partition("/")[2]
-            if not theirs.allows(Address(f"{sender_id}-{app_id}", self._domain, resource), kind):
+            if not theirs.allows((f"{sender_id}-{app_id}", self._domain, resource), kind):
                 return False
-        return mine is None or mine.allows(Address(f"{user_id}-{app_id}", self._domain), OUT)
+        return mine is None or mine.allows((f"{user_id}-{app_id}", self._domain, ""), OUT)
 
     def check(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes = b"") -> Awaitable[None] | None:
         """Before a 1-1 message: raises Blocked, at once where the facts are in memory, else by the awaitable."""
@@ -126,19 +126,19 @@ class PrivacyService:
         mine = self._active(origin) or self._facts.peek_privacy(app_id, sender_id)
         if mine is None:
             return True
-        return mine.allows(Address(f"{user_id}-{app_id}", self._domain), OUT) if _known(mine) else None
+        return mine.allows((f"{user_id}-{app_id}", self._domain, ""), OUT) if _known(mine) else None
 
     def peek_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes = b"") -> bool | None:
         """Whether a user may say anything in a group; None when that must be read first (`allows_room`)."""
         mine = self._active(origin) or self._facts.peek_privacy(app_id, sender_id)
         if mine is None:
             return True
-        return mine.allows(Address(f"{app_id}_{dialog_id}", self._rooms), OUT) if _known(mine) else None
+        return mine.allows((f"{app_id}_{dialog_id}", self._rooms, ""), OUT) if _known(mine) else None
 
     async def allows_room(self, app_id: int, sender_id: int, dialog_id: str, *, origin: bytes = b"") -> bool:
         """Whether a user may say anything in a group."""
         mine = self._active(origin) or await self._facts.privacy(app_id, sender_id)
-        return mine is None or mine.allows(Address(f"{app_id}_{dialog_id}", self._rooms), OUT)
+        return mine is None or mine.allows((f"{app_id}_{dialog_id}", self._rooms, ""), OUT)
 
     def hidden_from(self, app_id: int, sender_id: int, origin: bytes) -> frozenset[int] | None:
         """The users to whom nothing goes that a user says in a group; None when that must be read (`load`)."""
@@ -156,7 +156,7 @@ class PrivacyService:
         if not await self.allows(app_id, watcher_id, user_id, kind):
             return False
         theirs = await self._facts.privacy(app_id, user_id)
-        watcher = Address(f"{watcher_id}-{app_id}", self._domain)
+        watcher = (f"{watcher_id}-{app_id}", self._domain, "")
         return theirs is None or watcher_id == user_id or theirs.allows(watcher, PRESENCE_OUT)
 
     # -- lists -----------------------------------------------------------------------------------------------------
