@@ -97,3 +97,36 @@ async def test_what_an_administrator_cannot_make(world: World) -> None:
     answer = await at_ann.post("/chat/Dialog", json=good)
     assert answer.status_code == 422
     assert "administrator" in answer.text
+
+
+async def test_an_administrator_needs_no_role(world: World) -> None:
+    ann, bob, cyd = [await world.user(name) for name in ("ann", "bob", "cyd")]
+    at_ann, client = await world.login(ann), administrator(world, world.app.admin_api_key)
+    group = (await at_ann.post("/chat/Dialog", json={"type": 2, "name": "G", "occupants_ids": [bob.id]})).json()["_id"]
+    body = {
+        "name": "H",
+        "push_all": {"occupants_ids": [cyd.id], "admins_ids": [cyd.id]},
+        "user_id": bob.id,
+        "is_muted": 1,
+    }
+    found = (await client.put(f"/admin/chat/{group}", json=body)).json()
+    assert (found["name"], found["admins_ids"], found["silent_ids"]) == ("H", [cyd.id], [bob.id])
+    assert (await (await world.login(bob)).get(f"/chat/Dialog/{group}")).json()["is_muted"] is True
+    # The owner goes too, and the admin inherits; each is told to all nodes, by nobody in particular.
+    told: list[Any] = []
+    world.cache.on_forget = told.extend
+    body = {"pull_all": {"occupants_ids": [ann.id]}, "user_id": bob.id, "is_muted": False}
+    found = (await client.put(f"/admin/chat/{group}", json=body)).json()
+    assert (found["user_id"], found["occupants_ids"], found["silent_ids"]) == (cyd.id, [bob.id, cyd.id], [])
+    assert ("left", group, ann.id, None) in told
+    private = (await at_ann.post("/chat/Dialog", json={"type": 3, "occupants_ids": [bob.id]})).json()["_id"]
+    for dialog, wrong, status in (
+        (group, {"user_id": ann.id, "is_muted": 1}, 403),
+        (group, {"is_muted": 1}, 422),
+        (group, {"push_all": {"admins_ids": [ann.id]}}, 422),
+        (private, {"push_all": {"occupants_ids": [cyd.id]}}, 403),
+        ("64c0ffee64c0ffee64c0ffee", {"name": "H"}, 404),
+    ):
+        assert (await client.put(f"/admin/chat/{dialog}", json=wrong)).status_code == status, wrong
+    theirs = administrator(world, world.other.admin_api_key)
+    assert (await theirs.put(f"/admin/chat/{group}", json={"name": "Theirs"})).status_code == 404

@@ -164,7 +164,9 @@ class World:
         self.endings = DialogEndings(cache=self.cache, transactions=writer, clock=self.clock)
         occupants = OccupantStore(database)
         self.people = DialogPeople(dialogs=self.dialog_store, occupants=occupants, users=self.users)
-        self.dialog_admin = DialogAdmin(service=self.dialogs, dialogs=self.dialog_store, occupants=occupants)
+        self.dialog_admin = DialogAdmin(
+            service=self.dialogs, changes=self.changes, dialogs=self.dialog_store, occupants=occupants
+        )
         self.eraser = Eraser(transactions=writer, clock=self.clock)
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer

@@ -50,6 +50,7 @@ from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.erasing import Eraser
 from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.service import DialogService
+from voxcube.server.features.dialogs.settling import SETTLE_SECONDS, Settling
 from voxcube.server.features.disco import xmpp as disco
 from voxcube.server.features.history import rest as history_rest
 from voxcube.server.features.history.service import HistoryService
@@ -419,6 +420,7 @@ class App:
         jobs.every(GENERATION_SECONDS, cache.follow_generation)
         jobs.every(BEAT_SECONDS, router.beat)
         jobs.every(BEAT_SECONDS, joined.joined.look)
+        jobs.every(SETTLE_SECONDS, Settling(database=database, transactions=writer, clock=clock).turn)
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.every(LOOK_SECONDS, logins.look)
@@ -452,15 +454,17 @@ class App:
             return {"status": "ok", "node": config.node_name, "sessions": len(hub.connected)}
 
         occupants = OccupantStore(database)
+        dialog_changes = DialogChanges(dialogs=dialog_service, cache=cache, transactions=writer, clock=clock)
         routes = [
             *sessions_rest.routes(sessions),
             *users_rest.routes(accounts, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
             *rest_admin.routes(
-                DialogAdmin(service=dialog_service, dialogs=dialogs, occupants=occupants), config.domain
+                DialogAdmin(service=dialog_service, changes=dialog_changes, dialogs=dialogs, occupants=occupants),
+                config.domain,
             ),
             *rest_changes.routes(
-                DialogChanges(dialogs=dialog_service, cache=cache, transactions=writer, clock=clock),
+                dialog_changes,
                 DialogEndings(cache=cache, transactions=writer, clock=clock),
                 DialogPeople(dialogs=dialogs, occupants=occupants, users=accounts),
                 config.domain,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.models import DialogType
+from voxcube.server.features.dialogs.changes import Change, DialogChanges
 from voxcube.server.features.dialogs.service import DialogService, NewDialog
 from voxcube.server.storage.dialogs import DialogStore, DialogView
 from voxcube.server.storage.occupants import OccupantStore
@@ -24,8 +25,11 @@ class AdminView:
 class DialogAdmin:
     """What an administrator may do with the dialogs of an application."""
 
-    def __init__(self, *, service: DialogService, dialogs: DialogStore, occupants: OccupantStore) -> None:
+    def __init__(
+        self, *, service: DialogService, changes: DialogChanges, dialogs: DialogStore, occupants: OccupantStore
+    ) -> None:
         self._service = service
+        self._changes = changes
         self._dialogs = dialogs
         self._occupants = occupants
 
@@ -35,6 +39,12 @@ class DialogAdmin:
             raise Invalid({"type": ["must be 1 (broadcast)"]})
         dialog = await self._service.create_broadcast(app_id, owner_id, new)
         return await self.get(app_id, dialog.id)
+
+    async def update(self, app_id: int, dialog_id: str, change: Change, *, muted: Mapping[int, bool]) -> AdminView:
+        """Changes a dialog whatever the roles in it, and mutes it for those users, or not. Raises NotFound, Forbidden
+        (for what there is not in its type of dialog), Invalid."""
+        await self._changes.administer(app_id, dialog_id, change, muted=muted)
+        return await self.get(app_id, dialog_id)
 
     async def get(self, app_id: int, dialog_id: str) -> AdminView:
         """One dialog. Raises NotFound."""

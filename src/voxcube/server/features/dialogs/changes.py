@@ -24,7 +24,7 @@ from voxcube.server.features.dialogs.fields import (
     extensions_of,
     problems,
 )
-from voxcube.server.features.dialogs.roles import check, role_of
+from voxcube.server.features.dialogs.roles import Role, check, role_of
 from voxcube.server.features.dialogs.service import DialogService, SeenDialog
 from voxcube.server.storage import leaving, membership
 from voxcube.server.storage.cache import Cache
@@ -34,6 +34,7 @@ from voxcube.server.storage.membership import Locked
 
 _DESCRIBED = ("name", "description", "photo")
 _EXTENDED = ("extensions", "data")
+_NOTHING: Mapping[int, bool] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Change:
         """All users that are named."""
         return self.push.occupants | self.push.admins | self.pull.occupants | self.pull.admins
 
-    def operations(self, user_id: int, kind: DialogType) -> list[str]:
+    def operations(self, user_id: int | None, kind: DialogType) -> list[str]:
         """What of the permission matrix is asked for (rest §5.1). Leaving needs no right where one can leave."""
         fields = self.fields.keys()
         freely = {user_id} if kind in (DialogType.GROUP, DialogType.PUBLIC) else set()
@@ -94,26 +95,40 @@ class DialogChanges:
 
     async def update(self, app_id: int, user_id: int, dialog_id: str, change: Change) -> SeenDialog:
         """Changes a dialog as ``user_id`` may, all or nothing. Raises NotFound, Forbidden, Invalid."""
+        effects = await self._update(app_id, user_id, dialog_id, change)
+        if effects.gone:
+            return SeenDialog(view=DialogView(dialog=effects.dialog, member=None), viewer=user_id)
+        return await self._dialogs.seen(app_id, user_id, dialog_id)
+
+    async def administer(
+        self, app_id: int, dialog_id: str, change: Change, *, muted: Mapping[int, bool] | None = None
+    ) -> None:
+        """Changes a dialog whatever the roles in it, and mutes it for members. Raises NotFound, Forbidden (for what
+        there is not in its type), Invalid."""
+        await self._update(app_id, None, dialog_id, change, muted or {})
+
+    async def _update(
+        self, app_id: int, actor_id: int | None, dialog_id: str, change: Change, muted: Mapping[int, bool] = _NOTHING
+    ) -> Effects:
         app = await self._cache.app(app_id)
         assert app is not None
 
         async def run(tx: Tx) -> Effects:
-            locked = await locked_for(tx, app_id, dialog_id, {user_id, *change.people})
+            locked = await locked_for(tx, app_id, dialog_id, {actor_id or 0, *change.people, *muted})
             dialog = locked.dialog
-            role = role_of(dialog, user_id, locked.members.get(user_id))
-            for operation in change.operations(user_id, dialog.type):
+            role = Role.OWNER if actor_id is None else role_of(dialog, actor_id, locked.members.get(actor_id))
+            for operation in change.operations(actor_id, dialog.type):
                 check(operation, dialog.type, role)
             known = await membership.existing(tx, app_id, change.push.occupants | change.push.admins)
             live = await membership.live_messages(tx, dialog, change.push.pins)
             _set_fields(locked, app, change.fields)
-            effects = await self._regroup(tx, locked, user_id, _those(change, known))
+            effects = await self._regroup(tx, locked, actor_id, _those(change, known))
             _pin(locked, [pin for pin in change.push.pins if pin in live], change.pull.pins)
+            for user_id, is_muted in muted.items():
+                _mute(locked, user_id, is_muted)
             return await self._finish(tx, locked, effects)
 
-        effects = await self._run(run, dialog_id)
-        if effects.gone:
-            return SeenDialog(view=DialogView(dialog=effects.dialog, member=None), viewer=user_id)
-        return await self._dialogs.seen(app_id, user_id, dialog_id)
+        return await self._run(run, dialog_id)
 
     async def subscribe(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
         """Joins a public dialog (a group where the application allows it), or shows a broadcast again (rest §6.8)."""
@@ -168,8 +183,7 @@ class DialogChanges:
 
         async def run(tx: Tx) -> Effects:
             locked = await locked_for(tx, app_id, dialog_id, {user_id})
-            check("read", locked.dialog.type, role_of(locked.dialog, user_id, locked.members.get(user_id)))
-            locked.put(dataclasses.replace(locked.row(user_id), muted=muted))
+            _mute(locked, user_id, muted)
             await membership.save(tx, locked)
             return Effects(locked.dialog, user_id)
 
@@ -177,7 +191,7 @@ class DialogChanges:
 
     # -- the steps -----------------------------------------------------------------------------------------------------
 
-    async def _regroup(self, tx: Tx, locked: Locked, user_id: int, change: Change) -> Effects:
+    async def _regroup(self, tx: Tx, locked: Locked, actor_id: int | None, change: Change) -> Effects:
         """Occupants and admins as they will be. Whatever is raised on the way undoes everything."""
         dialog, now = locked.dialog, self._clock.now()
         for name, both in (
@@ -186,10 +200,10 @@ class DialogChanges:
         ):
             if both:
                 raise Invalid({name: [f"are added and removed at once: {min(both)}"]})
-        effects = Effects(dialog, user_id)
+        effects = Effects(dialog, actor_id)
         effects.joined = {other for other in change.push.occupants if not locked.active(other)}
         effects.left = {other for other in change.pull.occupants if locked.active(other)}
-        if dialog.owner_id in effects.left and user_id != dialog.owner_id:
+        if dialog.owner_id in effects.left and actor_id not in (dialog.owner_id, None):
             raise Forbidden("Nobody may remove the owner")
         await _check_room(tx, locked, len(effects.joined) - len(effects.left))
         for other in effects.joined:
@@ -229,6 +243,12 @@ def _set_fields(locked: Locked, app: App, given: Mapping[str, Any]) -> None:
     if fields.get("data") is not None:
         fields["data"] = data_of({**(locked.dialog.data or {}), **fields["data"]})
     locked.set(**fields)
+
+
+def _mute(locked: Locked, user_id: int, muted: bool) -> None:
+    """Raises Forbidden for somebody who is not in it."""
+    check("read", locked.dialog.type, role_of(locked.dialog, user_id, locked.members.get(user_id)))
+    locked.put(dataclasses.replace(locked.row(user_id), muted=muted))
 
 
 def _appoint(locked: Locked, added: frozenset[int], removed: frozenset[int], now: int) -> None:

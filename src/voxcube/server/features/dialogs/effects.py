@@ -19,7 +19,7 @@ class Effects:
     """What one transaction has done to the people of a dialog."""
 
     dialog: Dialog
-    actor_id: int
+    actor_id: int | None  # None: an administrator
     joined: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # of a dialog that is gone: all its members
     shown: set[int] = field(default_factory=set)  # into whose list the dialog came, or from whose it went, all the same

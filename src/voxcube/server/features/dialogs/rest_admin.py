@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from voxcube.server.core.errors import Invalid
 from voxcube.server.features.dialogs.admin import AdminView, DialogAdmin
 from voxcube.server.features.dialogs.rest import DialogFields, dialog_body
+from voxcube.server.features.dialogs.rest_changes import UpdateDialog, change_of
 from voxcube.server.features.dialogs.service import NewDialog, SeenDialog
 from voxcube.server.rest.route import Call, Caller, Route
 
@@ -23,6 +25,13 @@ class CreateBroadcast(msgspec.Struct):
     photo: str | None = None
     extensions: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
+
+
+class Administer(UpdateDialog, kw_only=True):
+    """As a change by a user; also mutes the dialog for ``user_id``, or no longer."""
+
+    user_id: int | None = None
+    is_muted: bool | None = None
 
 
 class AdminDialogBody(DialogFields, kw_only=True):
@@ -49,6 +58,16 @@ def routes(admin: DialogAdmin, domain: str) -> list[Route]:
         )
         return admin_body(await admin.create(call.administered, given.user_id, new), domain)
 
+    async def update(call: Call[Administer]) -> AdminDialogBody:
+        given = call.params
+        muted = {}
+        if given.is_muted is not None:
+            if given.user_id is None:
+                raise Invalid({"user_id": ["is required"]})
+            muted = {given.user_id: given.is_muted}
+        found = await admin.update(call.administered, call.object_id("id"), change_of(given), muted=muted)
+        return admin_body(found, domain)
+
     return [
         Route(
             method="POST",
@@ -59,7 +78,16 @@ def routes(admin: DialogAdmin, domain: str) -> list[Route]:
             response=AdminDialogBody,
             status=201,
             summary="A new broadcast dialog",
-        )
+        ),
+        Route(
+            method="PUT",
+            path="/admin/chat/{id}",
+            handler=update,
+            caller=Caller.ADMIN,
+            request=Administer,
+            response=AdminDialogBody,
+            summary="Change any dialog, all or nothing",
+        ),
     ]
 
 
