@@ -74,10 +74,20 @@ async def test_the_demo_keeps_its_people_and_the_examples_meet(tmp_path: Path) -
     async with program(*demo(data, ports), cwd=tmp_path) as server:
         await line_with(server, "ready ")
         assert json.loads((data / "demo.json").read_text()) == facts
+        await _tour(tmp_path, data / "demo.json")
         await _examples_meet(tmp_path, data / "demo.json")
         server.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             assert await server.wait() == 0
+
+
+async def _tour(directory: Path, facts: Path) -> None:
+    async with program(sys.executable, str(EXAMPLES / "group_tour.py"), str(facts), cwd=directory) as tour:
+        output = await line_with(tour, "bob's history")
+        async with asyncio.timeout(20):
+            assert await tour.wait() == 0
+    for line in ("bob reads instead: Lunch at noon?", "alice sees 👍", "bob finds: Lunch at noon?"):
+        assert line in output
 
 
 async def _examples_meet(directory: Path, facts: Path) -> None:
