@@ -60,8 +60,6 @@ _OF_IDS = Query(
     ),
     *("app", "ids", "dialog"),
 )
-
-
 _SHOW_IF_NEWER = Query(
     update(members)
     .where(
@@ -143,10 +141,6 @@ class Locked:
         if self.active(user_id):
             self.put(replace(self.members[user_id], active=False, admin=False))
 
-    @property
-    def any_change(self) -> bool:
-        return bool(self.fields or self.changed)
-
 
 async def lock(tx: Tx, app_id: int, dialog_id: str, user_ids: Iterable[int]) -> Locked | None:
     """One dialog of the application under its lock, or None."""
@@ -173,9 +167,10 @@ async def lock_all(tx: Tx, app_id: int, dialog_ids: Collection[str], user_ids: I
 
 
 async def save(tx: Tx, locked: Locked, now_ms: int | None = None) -> None:
-    """Writes what has changed; with `now_ms` that moves the dialog's ``updated_at``, never back."""
+    """Writes what has changed. With `now_ms` the dialog's ``updated_at`` moves (never back), unless it was nothing but
+    somebody's own settings."""
     dialog, changed = locked.dialog, sorted(locked.changed.items())
-    if now_ms is not None and locked.any_change:
+    if now_ms is not None and (locked.fields or locked.regrouped):
         locked.set(updated_at_ms=max(now_ms, dialog.updated_at_ms + 1))
     rows = [(*(getattr(row, name) for name in MEMBER_NAMES), dialog.app_id, int(dialog.type)) for _, row in changed]
     await tx.many(_WRITE_MEMBERS, rows)
