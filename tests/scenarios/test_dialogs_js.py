@@ -57,6 +57,14 @@ class Meeting:
     def heard(self, name: str, message_id: str) -> bool:
         return any(found["id"] == message_id for _, found in self._sdks[name].waiting("message"))
 
+    async def event(self, name: str, event: str) -> list[Any]:
+        """What the next event of this kind brings."""
+        return await self._sdks[name].event(event)
+
+    def waiting(self, name: str, event: str) -> list[list[Any]]:
+        """What nobody has asked for yet."""
+        return self._sdks[name].waiting(event)
+
     async def listed(self, name: str, /, **query: Any) -> list[str]:
         found = await self.call(name, "chat.dialog.list", query)
         return [item["_id"] for item in found["items"]]
