@@ -361,6 +361,28 @@ async def test_not_too_many_wait(node: Node, ann: Person) -> None:
     assert len(node.app.hub.resumption) == 0
 
 
+async def test_nobody_looks_at_a_session_without_a_connection(node: Node, ann: Person) -> None:
+    """It does not count against push alerts; what its client chose comes back with the connection."""
+    phone = await Resumable.login(node, ann)
+
+    def inactive() -> bool:
+        (session,) = node.app.hub.sessions.of(ann.id)
+        return session.inactive
+
+    assert not inactive()
+    await phone.peer.close()
+    while not inactive():
+        await asyncio.sleep(0)
+    await phone.resume()
+    assert not inactive()
+    phone.peer.send('<inactive xmlns="urn:xmpp:csi:0"/>')
+    await phone.peer.ping()
+    phone.h += 1
+    await phone.peer.close()
+    await phone.resume()
+    assert inactive()
+
+
 async def test_a_full_queue_ends_it(tmp_path: Path) -> None:
     limits = Limits(unacknowledged_bytes=100_000)
     async with running(tmp_path / "node", "ann", "bob", limits=limits) as node:

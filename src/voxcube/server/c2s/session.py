@@ -92,11 +92,11 @@ class Session:
     """
 
     __slots__ = (
-        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_out", "_out_bytes", "_paused"),
-        *("_reading", "_resume_seconds", "_sent", "_settling", "_silent", "_slowed", "_task", "_timer", "_uncounted"),
-        *("_websocket", "_wire", "address", "app_id", "archives", "available", "bare", "carbons", "caught", "door"),
-        *("ended", "full", "held", "hub", "inactive", "js", "peer", "pending", "presence", "resume_id", "rooms"),
-        *("roster", "screen", "stream", "token_hash", "turn", "user_id"),
+        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_looked_away", "_out", "_out_bytes"),
+        *("_paused", "_reading", "_resume_seconds", "_sent", "_settling", "_silent", "_slowed", "_task", "_timer"),
+        *("_uncounted", "_websocket", "_wire", "address", "app_id", "archives", "available", "bare", "carbons"),
+        *("caught", "door", "ended", "full", "held", "hub", "js", "peer", "pending", "presence", "resume_id"),
+        *("rooms", "roster", "screen", "stream", "token_hash", "turn", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -113,7 +113,7 @@ class Session:
         self.address = b""
         self.available = self.carbons = self.js = self.roster = self.ended = False
         self.presence: Element | None = None
-        self.inactive = False  # the user does not look at it
+        self._looked_away = False
         self.archives = False  # the client reads the archive, so that what it sends belongs there too
         self.screen: Screen | None = None  # what keeps stanzas back
         self.rooms: set[str] = set()  # dialogs whose room was joined
@@ -421,6 +421,7 @@ class Session:
         self._paused = True
         self.hub.connected.discard(self)
         self.hub.resumption.detached(self, self._resume_seconds)
+        self._attention_changed()
 
     async def _resume(self, request: ResumeRequest) -> None:
         """This connection's client wants to go on with an earlier session."""
@@ -475,6 +476,7 @@ class Session:
         self._silent = 0
         self.hub.resumption.attached(self)
         self.hub.connected.add(self)
+        self._attention_changed()
         new._drop_output()
         if new._wire is _NO_WIRE:
             self.hub.connected.discard(new)
@@ -530,10 +532,18 @@ class Session:
 
     def set_inactive(self, inactive: bool) -> None:
         """The user looks away from it, or at it again: it gets everything, but counts for pushes (realtime §14)."""
-        if inactive is not self.inactive:
-            self.inactive = inactive
-            if self.available:
-                self.hub.sessions.on_change(self.user_id)
+        if inactive is not self._looked_away:
+            self._looked_away = inactive
+            self._attention_changed()
+
+    @property
+    def inactive(self) -> bool:
+        """Whether nobody looks at it (`delivery.sessions.Target`)."""
+        return self._looked_away or self._wire is _NO_WIRE
+
+    def _attention_changed(self) -> None:
+        if self.available:
+            self.hub.sessions.on_change(self.user_id)
 
     # -- bytes out -------------------------------------------------------------------------------------------------
 

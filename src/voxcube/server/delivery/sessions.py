@@ -23,8 +23,11 @@ class Target(Protocol):
     address: bytes  # its full JID, escaped for an attribute
     available: bool  # initial presence sent, priority not negative
     carbons: bool
-    inactive: bool  # the user does not look at it
     screen: Screen | None  # most have none
+
+    @property
+    def inactive(self) -> bool:
+        """Whether the user does not look at it, or its connection is broken: it does not count against pushes."""
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
         """Writes head + address + tail; `seq` > 0 is what acknowledging it hands over (1-1 messages)."""
