@@ -305,6 +305,28 @@ async def test_the_active_list_is_the_sessions_own(stage: Node) -> None:
     assert phone.take_all("message") == []
 
 
+async def test_what_came_before_a_block_is_not_shown_after_it(stage: Node) -> None:
+    ann, bob = await stage.person(), await stage.person()
+    mine, theirs = await stage.login(ann), await stage.login(bob)
+    await done(mine, f'<list name="bl">{pair(bob, 1)}</list>')
+    await mine.close()
+    for save in (True, False):
+        theirs.send(message(stage, ann.jid, "while she is away", save=save))
+    await theirs.ping()
+    quiet = await stage.login(ann, presence=False)
+    await done(quiet, '<default name="bl"/>')
+    mine = await stage.login(ann)
+    await mine.ping()
+    assert mine.take_all("message") == []
+    await done(mine, "<default/>")
+    theirs.send(message(stage, ann.jid, "now"))
+    await mine.wait("message", lambda found: "now" in to_xml(found))
+    await mine.close()
+    mine = await stage.login(ann)  # nor is it brought later
+    await mine.ping()
+    assert not any("away" in to_xml(found) for found in mine.take_all("message"))
+
+
 async def test_rest_refuses_as_the_chat_does(stage: Node) -> None:
     ann, bob = await stage.person(), await stage.person()
     mine = await stage.login(ann)

@@ -117,7 +117,7 @@ async def test_removal_takes_what_was_the_users_own(world: World) -> None:
     assert await world.cache.user(world.app.id, ann.id)
     answer = await first.delete(f"/users/{ann.id}")
     assert (answer.status_code, answer.json()) == (200, {})
-    assert told == [(("user", world.app.id, ann.id), ("gone", ann.id))]
+    assert told == [(("user", world.app.id, ann.id), ("gone", ann.id), ("privacy", world.app.id, ann.id))]
     for client in (first, second):
         assert (await client.get("/session")).status_code == 401
     assert not await world.cache.user(world.app.id, ann.id)

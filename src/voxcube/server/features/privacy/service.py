@@ -7,10 +7,10 @@ comes for the account it is shown (`screens.py`).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from voxcube.server.core.errors import BadRequest, Blocked, Invalid, NotFound
+from voxcube.server.core.errors import BadRequest, Invalid, NotFound
 from voxcube.server.core.privacy import MESSAGE, OUT, PRESENCE_OUT, SUBSCRIPTIONS, PrivacyItem, Rules
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.storage import privacy
@@ -104,19 +104,6 @@ class PrivacyService:
             if not theirs.allows((f"{sender_id}-{app_id}", self._domain, resource), kind):
                 return False
         return mine is None or mine.allows((f"{user_id}-{app_id}", self._domain, ""), OUT)
-
-    def check(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes = b"") -> Awaitable[None] | None:
-        """Before a 1-1 message: raises Blocked, at once where the facts are in memory, else by the awaitable."""
-        allowed = self.peek(app_id, sender_id, user_id, origin=origin)
-        if allowed is None:
-            return self._check_later(app_id, sender_id, user_id, origin)
-        if not allowed:
-            raise Blocked
-        return None
-
-    async def _check_later(self, app_id: int, sender_id: int, user_id: int, origin: bytes) -> None:
-        if not await self.allows(app_id, sender_id, user_id, origin=origin):
-            raise Blocked
 
     def peek_telling(self, app_id: int, sender_id: int, user_id: int, *, origin: bytes = b"") -> bool | None:
         """Whether a user's own list lets typing and markers go to another; None when it must be read first (`load`).
