@@ -65,11 +65,14 @@ class LateDelivery:
         self._node = node
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_keep: list[tuple[_ToKeep, asyncio.Future[None]]] = []
+        self._last_kept: asyncio.Future[None] | None = None
         self._keeping = False
 
     async def catch_up(self, session: Session) -> None:
         """Delivers what the user was not handed, then what came meanwhile, each once and in order."""
         try:
+            if self._last_kept is not None and not self._last_kept.done():
+                await asyncio.wait([self._last_kept])  # it may be for this user
             found, upto = await self._missed(session)
         except BaseException:
             # It may not go on: acknowledging what comes now would hide what could not be read.
@@ -134,6 +137,7 @@ class LateDelivery:
             return None
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._to_keep.append((_ToKeep(app_id, user_id, message_id, stanza, self._clock.now_ms()), kept))
+        self._last_kept = kept
         if len(self._to_keep) == 1 and not self._keeping:
             self._keeping = True
             self._start(self._keep_all())
