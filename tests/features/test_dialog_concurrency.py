@@ -17,7 +17,7 @@ from voxcube.server.core.models import User
 from voxcube.server.features.dialogs.changes import Change, Lists
 from voxcube.server.features.dialogs.service import NewDialog
 from voxcube.server.storage import changes
-from voxcube.server.storage.inbox import LAG_MS, LISTED
+from voxcube.server.storage.inbox import LISTED
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
 from voxcube.server.storage.sql import Query
 
@@ -139,10 +139,8 @@ class Crowd:
             }
             assert member["settled"] == len(settled), user_id
             # The copies for the lists: never ahead, and never further behind than they may be.
-            if dialog["copied"]:
-                assert member["copied"]
-                assert member["listed_at"] == dialog["listed_at"]
-                assert 0 <= dialog["updated_at"] - member["listed_at"] <= LAG_MS
+            assert member["copied"] == dialog["copied"]
+            assert not dialog["copied"] or member["listed_at"] == dialog["updated_at"]
             world.cache.forget((LISTED, user_id))
             listing = await world.dialogs.page(world.app.id, user_id, EVERYTHING)
             assert listing[0] == (1 if member["active"] else 0)

@@ -20,7 +20,13 @@ from voxcube.server.storage.sql import Bulk, Query
 SMALL = {"CONSTANT", "json_each", "j", "item", "h", "u", "2", "apps", "nodes", "erased_users", "erasing"}
 # In the background, or a list of exactly what is walked (who is online).
 MEANT = {
-    *("activity._LEFT_BEHIND", "presence._DEAD", "presence._DEAD_USERS", "presence._IN_APP_ELSEWHERE"),
+    *(
+        "activity._LEFT_BEHIND",
+        "inbox._FIND_QUIET",
+        "presence._DEAD",
+        "presence._DEAD_USERS",
+        "presence._IN_APP_ELSEWHERE",
+    ),
     *("users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"),
 }
 # Not: subqueries, whose tables have lines of their own; and the search index where it is asked for something.

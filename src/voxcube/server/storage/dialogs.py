@@ -99,7 +99,7 @@ _OF_VIEWER = (
 _UNREAD = Query(_OF_VIEWER, "app", "viewer")
 _UNREAD_OF = Query(_OF_VIEWER.where(in_list(members.c.dialog_id, "dialogs")), "app", "viewer", "dialogs")
 
-_STORED = (*DIALOG_NAMES, "copied", "listed_at", "listed_activity")
+_STORED = (*DIALOG_NAMES, "copied")
 _INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _STORED}), *_STORED)
 _MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type", "copied", "listed_at", "activity")
 _ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
@@ -211,7 +211,7 @@ class DialogStore:
             "created_at": dialog.created_at_ms,
             "updated_at": dialog.updated_at_ms,
             "type": int(dialog.type),
-            **dict(zip(("copied", "listed_at", "listed_activity"), copies, strict=True)),
+            "copied": copied,
         }
         await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _STORED))
         # Sorted, as all locks are.

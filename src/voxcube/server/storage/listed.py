@@ -20,7 +20,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal_column,
     not_,
     or_,
     select,
@@ -30,19 +29,18 @@ from sqlalchemy import (
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.inbox import ACTIVITY, LAG, LAG_MS, VIEWER, shown
+from voxcube.server.storage.inbox import ACTIVITY, VIEWER, shown
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import dialogs, members, users
 from voxcube.server.storage.sql import Query, by_code_point, folded, in_list, json_text
 
 _INTEGER = BigInteger()
-_BEGINNING, _END = -(2**62), 2**62  # of all times
+_END = 2**62  # of all times
 _BROADCAST = int(DialogType.BROADCAST)
 # The sum hides `app_id` from its index: a list starts at the user's memberships, not at all dialogs of the application.
 _SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=_INTEGER)
 
 _own = members.alias("own")
-_counted = members.alias("counted")
 _other = members.alias("other")
 _opponent = users.alias("opponent")
 
@@ -106,12 +104,8 @@ _ORDERS: dict[str, ColumnElement[Any]] = {
     "last_message_date_sent": ACTIVITY,
     "activity": ACTIVITY,
 }
-#: The copy that an order goes by, and how far it lags.
-_COPIES = {
-    "updated_at": ("listed_at", LAG_MS),
-    "last_message_date_sent": ("activity", LAG),
-    "activity": ("activity", LAG),
-}
+#: The copy that an order goes by.
+_COPIES = {"updated_at": "listed_at", "last_message_date_sent": "activity", "activity": "activity"}
 
 
 def _hidden(dialog: FromClause) -> ColumnElement[bool]:
@@ -128,7 +122,7 @@ _BROADCASTS = select(_sent.c.id).where(
     _sent.c.app_id == bindparam("app"), _sent.c.type == _BROADCAST, not_(_hidden(_sent))
 )
 _BROADCAST_COUNT = Query(select(func.count()).select_from(_BROADCASTS.subquery()), "app", "viewer")
-_LARGE = select(members.c.dialog_id).where(*shown(), not_(members.c.copied))
+_NOT_COPIED = select(members.c.dialog_id).where(*shown(), not_(members.c.copied))
 _ALL = union_all(select(members.c.dialog_id).where(*shown()), _BROADCASTS)
 _CHANGED = Query(
     union_all(
@@ -138,7 +132,7 @@ _CHANGED = Query(
             members.c.listed_at >= bindparam("low", type_=_INTEGER),
             members.c.listed_at <= bindparam("high", type_=_INTEGER),
         ),
-        _LARGE,
+        _NOT_COPIED,
         _BROADCASTS,
     ),
     *("app", "viewer", "low", "high"),
@@ -164,8 +158,8 @@ async def page(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) -> 
         ids = None
         total = await _count_all(tx, app_id, viewer, own)
         if order.field in _COPIES and listing.limit:
-            last = listing.skip + listing.limit - 1
-            found = await tx.fetch(_nearest(order.field, order.descending), app_id, viewer, last)
+            first = listing.skip + listing.limit
+            found = await tx.fetch(_first(order.field, order.descending), app_id, viewer, first)
             ids = [row[0] for row in found]
     if total <= listing.skip or not listing.limit:
         return total, []
@@ -193,7 +187,7 @@ async def _candidates(tx: Tx, app_id: int, viewer: int, conditions: Sequence[Con
     if after is None:
         return None
     before = min((value for operator, value in times if operator == "lt"), default=_END)
-    return [row[0] for row in await tx.fetch(_CHANGED, app_id, viewer, after - LAG_MS, before)]
+    return [row[0] for row in await tx.fetch(_CHANGED, app_id, viewer, after, before)]
 
 
 async def _count_all(tx: Tx, app_id: int, viewer: int, own: int) -> int:
@@ -214,26 +208,12 @@ def _folded(conditions: Sequence[Condition]) -> list[Condition]:
 
 
 @memoised
-def _nearest(order: str, descending: bool) -> Query:
-    """The candidates for the first ones in this order; ``last`` is the number of the last of them, from 0."""
-    name, lag = _COPIES[order]
-    copy, border = members.c[name], _counted.c[name]
-    last = (
-        select(border)
-        .where(*shown(_counted), _counted.c.copied)
-        .order_by(border.desc() if descending else border)
-        .limit(1)
-        .offset(bindparam("last", type_=_INTEGER))
-        .scalar_subquery()
-    )
-    if descending:
-        near = copy >= func.coalesce(last, literal_column(str(_BEGINNING))) - literal_column(str(lag))
-    else:
-        near = copy <= func.coalesce(last, literal_column(str(_END))) + literal_column(str(lag))
-    return Query(
-        union_all(select(members.c.dialog_id).where(*shown(), members.c.copied, near), _LARGE, _BROADCASTS),
-        *("app", "viewer", "last"),
-    )
+def _first(order: str, descending: bool) -> Query:
+    """Ids among which the first ones in this order are; ``first`` says how many are wanted."""
+    copy, id_ = members.c[_COPIES[order]], members.c.dialog_id
+    keys = (copy.desc(), id_.desc()) if descending else (copy, id_)
+    first = select(id_).where(*shown(), members.c.copied).order_by(*keys).limit(bindparam("first", type_=_INTEGER))
+    return Query(union_all(select(first.subquery().c.dialog_id), _NOT_COPIED, _BROADCASTS), *("app", "viewer", "first"))
 
 
 @memoised

@@ -6,7 +6,7 @@ cannot wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from voxcube.server.core.errors import Conflict, NotFound
@@ -23,7 +23,7 @@ MemberKey = tuple[str, int]
 LOCK_DIALOGS = bulk_select(
     dialogs,
     ["id"],
-    *("id", "seq", "live", "updated_at", "listed_at", "listed_activity", "copied", "members_version"),
+    *("id", "seq", "live", "updated_at", "members_version", "copied"),
     lock=True,
 )
 LOCK_MEMBERS = bulk_select(
@@ -44,7 +44,7 @@ MARK_MESSAGES = bulk_update(messages, ["dialog_id", "seq"], "quiet", "destroy_af
 MOVE_DIALOGS = bulk_update(
     dialogs,
     ["id"],
-    *("seq", "live", "last_seq", "last_date_sent", "updated_at", "listed_at", "listed_activity"),
+    *("seq", "live", "last_seq", "last_date_sent", "updated_at"),
 )
 SETTLE_MEMBERS = bulk_update(members, ["dialog_id", "user_id"], "settled", "handed")
 UNSEEN_SECONDS = 7 * 86_400  # how long a self-destroying message is kept that nobody has read (realtime §9.4)
@@ -130,15 +130,17 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     keys.update((s.dialog_id, s.recipient_id) for s in sends if s.show_again)
     keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
     keys.update((h.dialog_id, h.user_id) for h in handed if h.dialog_id)
-    due = _due(sends, dialog_rows)
-    keys.update(await inbox.copied_rows(tx, due))
+    copied = [row[0] for row in dialog_rows.values() if row[5]]
+    keys.update(await inbox.copied_rows(tx, copied))
     rows = await tx.pick(LOCK_MEMBERS, sorted(keys))
     # active (who has a row of a broadcast is among its readers), settled, base, hidden_before, handed
     member_rows: dict[MemberKey, list[Any]] = {
         (row[0], row[1]): [row[2] or row[7] == DialogType.BROADCAST, *row[3:7]] for row in rows
     }
     if sends:
-        await _apply_sends(tx, sends, dialog_rows, member_rows, due)
+        await _apply_sends(tx, sends, dialog_rows, member_rows)
+    if copied:  # from now on what happens in these dialogs is not written into the member rows (`inbox.py`)
+        await inbox.drop(tx, copied)
     if found:
         await _admit_readers(tx, found, member_rows)
         await apply_marks(tx, found, member_rows)
@@ -161,18 +163,6 @@ async def _find_marked(tx: Tx, marks: Sequence[Mark]) -> list[tuple[Mark, str, i
     return found
 
 
-def _due(sends: Sequence[Send], dialog_rows: dict[str, Any]) -> set[str]:
-    """Dialogs whose copies in the member rows must be written with these sends (`inbox.py`)."""
-    due = set()
-    for send in sends:
-        dialog = dialog_rows.get(send.dialog_id)
-        if dialog is not None and dialog[6]:
-            updated_at = max(dialog[3], send.created_at)
-            if inbox.is_due(dialog[4], dialog[5], updated_at, send.date_sent):
-                due.add(send.dialog_id)
-    return due
-
-
 async def _admit_readers(
     tx: Tx, found: Sequence[tuple[Mark, str, int, int]], member_rows: dict[MemberKey, list[Any]]
 ) -> None:
@@ -193,7 +183,6 @@ async def _apply_sends(
     sends: Sequence[Send],
     dialog_rows: dict[str, Any],
     member_rows: dict[MemberKey, list[Any]],
-    due: Collection[str],
 ) -> None:
     # The ids are looked up under the dialogs' locks, so that no number is burnt on a resend.
     known: dict[tuple[int, str], tuple[Any, ...]] = {
@@ -231,7 +220,7 @@ async def _apply_sends(
         # Messages come in the order of their numbers by that too: pages are sorted and begun by it (`history.py`).
         numbers[2] = send.created_at = max(numbers[2], send.created_at)
         send.seq = seq = numbers[0]
-        send.members_version = dialog_rows[dialog_id][7]
+        send.members_version = dialog_rows[dialog_id][4]
         send.fresh = send.tried = True
         known[key] = (dialog_id, seq, send.sender_id)
         last[dialog_id] = send
@@ -258,15 +247,12 @@ async def _apply_sends(
     await tx.many(ADD_IDS, id_rows)
     await tx.many(ADD_MESSAGES, message_rows)
     await tx.many(MARK_MESSAGES, marked_rows)
-    moved, copies = [], []
-    for dialog_id, (seq, live, updated_at) in state.items():
-        date_sent = last[dialog_id].date_sent
-        listed_at, listed_activity = dialog_rows[dialog_id][4:6]
-        if dialog_id in due:
-            listed_at, listed_activity = updated_at, date_sent
-            copies.append((True, updated_at, date_sent, dialog_id))
-        moved.append((seq, live, seq, date_sent, updated_at, listed_at, listed_activity, dialog_id))
-    await tx.many(MOVE_DIALOGS, moved)
-    await tx.many(inbox.WRITE_COPIES, copies)
+    await tx.many(
+        MOVE_DIALOGS,
+        [
+            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, numbers[2], dialog_id)
+            for dialog_id, numbers in state.items()
+        ],
+    )
     if shown:
         await tx.many(SHOW_AGAIN, [(False, dialog_id) for dialog_id in sorted(shown)])

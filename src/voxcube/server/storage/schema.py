@@ -150,10 +150,10 @@ dialogs = Table(
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
     _flag("copied"),  # whether the member rows have copies for their lists (inbox.py)
-    _int("listed_at", 0),  # ms; what the copies say of `updated_at`
-    _int("listed_activity", 0),  # what the copies say of `last_date_sent`, or else `created_at`
+    _flag("dropped"),  # whether they had, and will have again
     UniqueConstraint("app_id", "pair"),
     Index("dialogs_app", "app_id", "type"),
+    Index("dialogs_dropped", "id", "dropped", **_only("dropped", "dropped = 1")),
 )
 
 # Rows that make a dialog part of a user's list; broadcasts are listed without one.
@@ -176,15 +176,17 @@ members = Table(
     _int("settled", 0),  # live messages that are own, read, deleted for me, or before `base`
     _int("base", 0),  # messages up to this seq count as settled from the start
     _int("hidden_before", 0),  # "clear history for me": messages up to this seq are gone for this user
-    _flag("copied"),  # whether the next two are kept: copies of the dialog's, which may lag (inbox.py)
+    _flag("copied"),  # whether the next two are copies of the dialog's `updated_at` and activity (inbox.py)
     _int("listed_at", 0),  # ms
     _int("activity", 0),
     PrimaryKeyConstraint("dialog_id", "user_id"),
     Index("members_user", "user_id", "active", "type"),
     Index("members_admins", "dialog_id", "admin", **_only("admin", "admin = 1")),
     # With what their condition is about, so that SQLite need not look at the rows.
-    Index("members_listed", "user_id", "copied", "listed_at", "active", "hidden", "type", **_only(*_SHOWN)),
-    Index("members_activity", "user_id", "copied", "activity", "active", "hidden", "type", **_only(*_SHOWN)),
+    *(
+        Index(f"members_{name}", "user_id", "copied", name, "dialog_id", "active", "hidden", "type", **_only(*_SHOWN))
+        for name in ("listed_at", "activity")
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -24,22 +24,28 @@ def upgrade() -> None:
     )
     for table, name, kind in (
         ("dialogs", "copied", "flag"),
-        ("dialogs", "listed_at", "number"),
-        ("dialogs", "listed_activity", "number"),
+        ("dialogs", "dropped", "flag"),
         ("members", "copied", "flag"),
         ("members", "listed_at", "number"),
         ("members", "activity", "number"),
     ):
         op.add_column(table, _column(name, kind))
     _fill_copies()
-    for index, name in (("members_listed", "listed_at"), ("members_activity", "activity")):
+    for name in ("listed_at", "activity"):
         op.create_index(
-            index,
+            f"members_{name}",
             "members",
-            ["user_id", "copied", name, "active", "hidden", "type"],
+            ["user_id", "copied", name, "dialog_id", "active", "hidden", "type"],
             sqlite_where=sa.text("active = 1 AND hidden = 0 AND type <> 1"),
             postgresql_where=sa.text("active AND NOT hidden AND type <> 1"),
         )
+    op.create_index(
+        "dialogs_dropped",
+        "dialogs",
+        ["id", "dropped"],
+        sqlite_where=sa.text("dropped = 1"),
+        postgresql_where=sa.text("dropped"),
+    )
     op.create_index(
         "members_admins",
         "members",
@@ -60,14 +66,13 @@ def _fill_copies() -> None:
     connection = op.get_bind()
     connection.execute(
         sa.text(
-            "UPDATE dialogs SET copied = true, listed_at = updated_at,"
-            " listed_activity = coalesce(last_date_sent, created_at / 1000) WHERE type <> 1"
+            "UPDATE dialogs SET copied = true WHERE type <> 1"
             " AND (SELECT count(*) FROM members WHERE members.dialog_id = dialogs.id) <= 100"
         )
     )
     connection.execute(
         sa.text(
-            "UPDATE members SET copied = true, listed_at = d.listed_at, activity = d.listed_activity"
-            " FROM dialogs AS d WHERE d.id = members.dialog_id AND d.copied"
+            "UPDATE members SET copied = true, listed_at = d.updated_at,"
+            " activity = coalesce(d.last_date_sent, d.created_at / 1000) FROM dialogs AS d WHERE d.id = members.dialog_id AND d.copied"
         )
     )
