@@ -147,8 +147,9 @@ class CatchUp:
 
     async def _on_the_servers_clock(self, since: Moment) -> datetime:
         """A little before `since`, but not before the first login. This machine's clock may be wrong by any time."""
-        reply = await self._http.request("GET", "session")
-        now = reply.date or datetime.now(UTC)
+        if self._http.server_time() is None:
+            await self._http.request("GET", "session")  # any reply tells it
+        now = self._http.server_time() or datetime.now(UTC)
         age = since.age + MARGIN
         return now - timedelta(seconds=age if self._began is None else min(age, self._began.age))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -36,8 +37,6 @@ class Reply:
     data: Any
     expires_at: datetime | None = None
     """When the session ends, as far as the server said."""
-    date: datetime | None = None
-    """The server's clock, by the second."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """What ``reader`` makes of the body. Raises ApiError when the body is not of the expected form."""
@@ -64,6 +63,7 @@ class Http:
         self.session: Session | None = None
         self.expires_at: datetime | None = None
         self._auth_key = auth_key
+        self._date: tuple[datetime, float, float] | None = None  # and when it was said, on both clocks of this machine
         self._restorer = on_session_expired
         self._restore_task: asyncio.Task[bool] | None = None
         self._http = httpx.AsyncClient(
@@ -131,13 +131,32 @@ class Http:
             response = await self._http.request(method, path, params=query, json=json, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransportError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+        self._note_date(response)
         body = _body(response)
         if not response.is_success:
             raise api_error(response.status_code, body, _retry_after(response))
         expires_at = _expiry(response)
         if expires_at is not None and self.session is not None and token == self.session.token:
             self.expires_at = expires_at  # every use prolongs the token
-        return Reply(response.status_code, body, expires_at, _date(response))
+        return Reply(response.status_code, body, expires_at)
+
+    def server_time(self) -> datetime | None:
+        """The server's clock, by the second, from its last reply.
+
+        None when there was none, or when this machine has slept or its clock was set since.
+        """
+        if self._date is None:
+            return None
+        date, monotonic, wall = self._date
+        passed = time.monotonic() - monotonic
+        return date + timedelta(seconds=passed) if abs(time.time() - wall - passed) < 1 else None
+
+    def _note_date(self, response: httpx.Response) -> None:
+        try:
+            date = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError):
+            return
+        self._date = (date, time.monotonic(), time.time())
 
     async def _restore(self, ended: Session | None) -> bool:
         """Renews the session unless another request has done so; many requests share one call of the restorer."""
@@ -182,13 +201,6 @@ def _expiry(response: httpx.Response) -> datetime | None:
         return datetime.strptime(header.strip(), "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
     except ValueError:
         log.warning("the server sent an expiry date of unknown form: %.40r", header)
-        return None
-
-
-def _date(response: httpx.Response) -> datetime | None:
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
         return None
 
 
