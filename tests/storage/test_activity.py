@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.delivery.support import Fake
 from tests.storage.support import Store, opened
 from tests.storage.test_presence import Node
@@ -68,3 +70,16 @@ async def test_a_node_that_dies_has_seen_its_users_until_its_lease_ran_out(datab
         clock.advance(3)
         await restarted.table.stop()
         assert await last(store, 7) == {7: clock.now()}
+
+
+async def test_who_asks_waits_for_what_is_being_written(database_url: str) -> None:
+    async with opened(database_url) as store:
+        clock = ManualClock()
+        node = Node(store, clock, "one")
+        await node.table.start()
+        node.sessions.add(Fake(7))
+        writing = asyncio.create_task(node.table.flush())
+        await asyncio.sleep(0)
+        await node.table.flush(of=[7])
+        assert await last(store, 7) == {7: clock.now()}
+        await writing

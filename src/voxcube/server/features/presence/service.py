@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 
 from voxcube.server.core.clock import Clock
@@ -25,6 +26,7 @@ class OnlineTable:
         self._node = node
         self._changed: dict[int, int] = {}  # user → when
         self._shown: set[int] = set()  # who is in the table
+        self._flushing = asyncio.Lock()
         #: Called with the users who have come to this node or left it, or a dead one, when the table says so.
         self.on_written: Callable[[Collection[int]], None] = lambda users: None
 
@@ -47,8 +49,11 @@ class OnlineTable:
 
     async def flush(self, *, of: Collection[int] | None = None) -> None:
         """Writes what has changed, with `of` only if it concerns these users; what cannot be is tried again."""
-        if not self._changed or (of is not None and self._changed.keys().isdisjoint(of)):
-            return
+        async with self._flushing:  # what another call is writing is written when this one returns
+            if self._changed and (of is None or not self._changed.keys().isdisjoint(of)):
+                await self._flush()
+
+    async def _flush(self) -> None:
         users, self._changed = self._changed, {}
         rows = []
         for user_id in users:
