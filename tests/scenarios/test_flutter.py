@@ -289,3 +289,49 @@ async def test_version_1_resumes(node: Node) -> None:
     third.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{enabled.attrs["id"]}" h="2"/>\n')
     await third.wait("failed")
     await bind(third, ann)
+
+
+LIST = (
+    '<iq type="set" id="{id}" from="{jid}">\n  <query xmlns="jabber:iq:privacy">\n    <list name="bl">\n{items}'
+    "    </list>\n  </query>\n</iq>"
+)
+ITEM = '      <item type="jid" value="{value}" action="deny" order="{order}"{end}\n'
+STREAMING = "https://connectycube.com/protocol/status_streaming"
+KINDS = ">\n        <iq/>\n        <message/>\n        <presence-out/>\n        <presence-in/>\n      </item>"
+
+
+@pytest.mark.parametrize("mutual", [True, False])
+async def test_privacy_last_activity_and_being_inactive(node: Node, mutual: bool) -> None:
+    """Users are numbered before their rooms, and children come in another order than in JavaScript."""
+    ann, bob, cyd = await node.person(), await node.person(), await node.person()
+    mine, theirs = await log_in(node, ann), await log_in(node, bob)
+    values = [person.jid for person in (bob, cyd)] + [f"muc.localhost/{person.id}" for person in (bob, cyd)]
+    end = "/>" if mutual else KINDS
+    items = "".join(ITEM.format(value=value, order=order, end=end) for order, value in enumerate(values, 1))
+    mine.send(LIST.format(id="PRIVACYAA", jid=mine.jid, items=items))
+    assert names(await mine.wait("iq", id="PRIVACYAA", type="result")) == []
+    privacy = '<query xmlns="jabber:iq:privacy">\n    {}\n  </query>'
+    requests = {
+        "PRIVACYBB": ("set", privacy.format('<default name="bl"/>')),
+        "PRIVACYCC": ("get", privacy.format('<list name="bl"/>')),
+        "STATUSAAA": ("set", f'<subscribe xmlns="{STREAMING}" user_jid="{bob.jid}" enable="true"/>'),
+        "MOBILEAAA": ("set", '<mobile xmlns="http://tigase.org/protocol/mobile#v2" enable="true"/>'),
+    }
+    answers = {}
+    for id_, (kind, payload) in requests.items():
+        mine.send(f'<iq type="{kind}" id="{id_}" from="{mine.jid}">\n  {payload}\n</iq>')
+        answers[id_] = await mine.wait("iq", id=id_)
+    assert [child.get("value") for child in elements(answers["PRIVACYCC"]) if child.name == "item"] == values
+    assert answers["STATUSAAA"].get("type") == ("error" if mutual else "result")
+    assert answers["MOBILEAAA"].get("type") == "result"
+    message_id = node.message_id()
+    theirs.send(MESSAGE.format(id=message_id, type="chat", to=ann.jid, body="x", ms=1, dialog=""))
+    refused = await theirs.wait("message", id=message_id)
+    error = refused.find("error")
+    assert error is not None
+    assert (error.get("type"), error.get("code")) == ("cancel", "503")
+    assert next(error.elements()).name == "service-unavailable"
+    assert refused.find("extraParams") is not None  # version 1 reads it without asking
+    mine.send(f'<iq type="get" id="LASTAAAAA" to="{bob.jid}">\n  <query xmlns="jabber:iq:last"/>\n</iq>')
+    answer = await mine.wait("iq", id="LASTAAAAA", from_=bob.jid)
+    assert answer.get("type") == ("error" if mutual else "result")
