@@ -171,14 +171,12 @@ class World:
         self.history = HistoryService(
             dialogs=self.dialogs, store=self.dialog_store, history=HistoryStore(database), writer=writer
         )
-        self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
         self.reaction_notices = ReactionNotices()
         self.reactions = ReactionService(
             dialogs=self.dialogs,
             store=ReactionStore(database),
             transactions=writer,
             notices=self.reaction_notices,
-            may_reach=self._may_reach,
             clock=self.clock,
         )
         self.parcels = Parcels()
@@ -240,9 +238,6 @@ class World:
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
         self.app: App
         self.other: App
-
-    async def _may_reach(self, app_id: int, sender_id: int, user_id: int) -> bool:
-        return (sender_id, user_id) not in self.blocked
 
     async def _private_between(self, app_id: int, a: int, b: int) -> str:
         dialog = await self.dialogs.private_between(app_id, a, b, create=True)

@@ -332,7 +332,6 @@ class App:
             store=ReactionStore(database),
             transactions=writer,
             notices=ReactionNotices(router, config.domain, ids),
-            may_reach=privacy_service.allows,
             clock=clock,
         )
         typing_relay = typing.Typing(TypingService(cache, privacy_service), router, config.domain)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from voxcube.server.core.clock import Clock
-from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
-from voxcube.server.core.models import Dialog, DialogType
+from voxcube.server.core.errors import Forbidden, Invalid, NotFound
+from voxcube.server.core.models import Dialog
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.storage.database import Tx
@@ -36,29 +35,22 @@ class ReactionService:
         store: ReactionStore,
         transactions: Transactions,
         notices: Notices,
-        may_reach: Callable[[int, int, int], Awaitable[bool]],
         clock: Clock,
     ) -> None:
-        """`may_reach(app, sender, other)`: whether neither of two users blocks the other."""
         self._dialogs = dialogs
         self._store = store
         self._transactions = transactions
         self._notices = notices
-        self._may_reach = may_reach
         self._clock = clock
 
     async def change(
         self, app_id: int, user_id: int, message_id: str, *, add: str | None = None, remove: str | None = None
     ) -> None:
         """Adds one reaction of the user's and removes another; adding one that is there, or removing one that is not,
-        changes nothing and is told to nobody. Raises NotFound, Forbidden, Blocked, Invalid."""
+        changes nothing and is told to nobody. Raises NotFound, Forbidden, Invalid."""
         _check(add, remove)
         dialog_id, seq = await self._find(app_id, user_id, message_id)
         dialog, _ = await self._dialogs.readable(app_id, user_id, dialog_id)
-        if dialog.type is DialogType.PRIVATE and dialog.pair is not None:
-            for other in map(int, dialog.pair.split(":")):
-                if not await self._may_reach(app_id, user_id, other):
-                    raise Blocked
         now_ms = self._clock.now_ms()
 
         async def run(tx: Tx) -> Reacted:
