@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.bus import Weather
 from tests.support.cluster import Cluster, Seat, joined
 from tests.support.postgres import PostgresServer
-from voxcube.client import DialogType
+from voxcube.client import ConnectionState, DialogType
 from voxcube.server.core.clock import SystemClock
 from voxcube.server.storage.presence import sessions_of
 
@@ -305,3 +307,26 @@ async def _emptied(cluster: Cluster) -> None:
         assert not listening._groups
         assert not listening._apps
         assert not router.sessions.by_app
+
+
+async def test_a_session_is_resumed_on_its_own_node_only(url: str, tmp_path: Path) -> None:
+    """Another node refuses; the client begins anew there and catches up."""
+    async with joined(url, tmp_path, "alice", "bob") as cluster:
+        alice, bob = await cluster.seat("alice", 0, rest=True), await cluster.seat("bob", 0, rest=True)
+        group = await bob.cube.dialogs.create_group("All", [alice.user_id])
+        states, messages = alice.cube.chat.states(), alice.cube.chat.messages()
+        life: Any = alice.cube.chat._life
+        life._endpoint = replace(life._endpoint, port=cluster.nodes[1].doors["xmpp"][1])
+        life._connection._wire.abort()
+        await bob.send("group", dialog_id=group.id)
+        await bob.send("private", to=alice)
+        await alice.cube.chat.reconnect()
+        async with asyncio.timeout(10):
+            assert {(await anext(messages)).body, (await anext(messages)).body} == {"group", "private"}
+            await bob.send("live", to=alice)
+            assert (await anext(messages)).body == "live"
+        seen = [(await anext(states)).new for _ in range(5)]
+        assert ConnectionState.RESUMED not in seen
+        assert seen[-1] is ConnectionState.READY
+        assert len(cluster.nodes[0].hub.resumption) == 1  # it ends in time
+        assert cluster.nodes[1].hub.sessions.of(alice.user_id)
