@@ -76,7 +76,7 @@ def _login() -> None:
 @bench_commands.command("suite")
 def suite_command(
     quick: bool = typer.Option(False, "--quick", help="shorter runs and a smaller history"),
-    only: str = typer.Option("", "--only", help="some of: chat, postgres, memory, history; comma-separated"),
+    only: str = typer.Option("", "--only", help="some of: chat, postgres, memory, history, dialogs; comma-separated"),
     postgres: str = typer.Option("", "--postgres", help="URL of an empty database instead of a throw-away cluster"),
     as_json: bool = typer.Option(False, "--json", help="print one JSON object"),
 ) -> None:
