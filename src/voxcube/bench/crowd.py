@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator, Iterator
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 from voxcube.bench.processes import usage
+from voxcube.bench.requests import send
 from voxcube.bench.seed import PASSWORD, Seed
 from voxcube.bench.throwaway import Server
 
@@ -35,7 +35,7 @@ class Crowd:
         self._headers = {"Content-Type": "application/json"}
         login = {"login": "user1", "password": PASSWORD}
         body = {"application_id": there.app_id, "auth_key": there.auth_key, "user": login}
-        self._headers["CB-Token"] = self._send("POST", "/session", body)["session"]["token"]
+        self._headers["CB-Token"] = send(self._door, "POST", "/session", self._headers, body)["session"]["token"]
 
     def steps(self) -> Iterator[Step]:
         """Every step TIMES times; the best of each counts. Raises RuntimeError for a wrong answer."""
@@ -65,7 +65,7 @@ class Crowd:
     ) -> Generator[Step, None, dict[str, Any]]:
         before, begun = usage(self._pids).seconds, time.perf_counter()
         for _ in range(times):
-            answer = self._send(method, path, body)
+            answer = send(self._door, method, path, self._headers, body)
         took = time.perf_counter() - begun
         yield Step(name, (usage(self._pids).seconds - before) * 1000 / times, took * 1000 / times)
         return answer
@@ -73,12 +73,3 @@ class Crowd:
     def _expect(self, dialog: dict[str, Any], occupants: int) -> None:
         if len(dialog["occupants_ids"]) != occupants:
             raise RuntimeError(f"the group has {len(dialog['occupants_ids'])} occupants instead of {occupants}")
-
-    def _send(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        self._door.request(method, path, None if body is None else json.dumps(body), self._headers)
-        answer = self._door.getresponse()
-        text = answer.read()
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
-        found: dict[str, Any] = json.loads(text)
-        return found

@@ -40,7 +40,7 @@ class Requests:
         """The request for one size, by a user; an answer must have `found`."""
         login = {"login": f"user{user_id}", "password": PASSWORD}
         body = {"application_id": self._there.app_id, "auth_key": self._there.auth_key, "user": login}
-        answer = self._send("POST", "/session", json.dumps(body), {"Content-Type": "application/json"})
+        answer = send(self._door, "POST", "/session", {"Content-Type": "application/json"}, body)
         self._questions[size] = _Question(path, answer["session"]["token"], found)
         self.ask(size, 10)  # statements are compiled and pages of the database read
         self._questions[size].times.clear()
@@ -54,7 +54,7 @@ class Requests:
         before = usage(self._pids).seconds
         for _ in range(times):
             begun = time.perf_counter()
-            answer = self._send("GET", question.path, None, headers)
+            answer = send(self._door, "GET", question.path, headers)
             question.times.append(time.perf_counter() - begun)
         question.spent += usage(self._pids).seconds - before
         if (found := self._found(answer)) != question.found:
@@ -74,11 +74,13 @@ class Requests:
         """Ends the connection."""
         self._door.close()
 
-    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> dict[str, Any]:
-        self._door.request(method, path, body, headers)
-        answer = self._door.getresponse()
-        text = answer.read()
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
-        found: dict[str, Any] = json.loads(text)
-        return found
+
+def send(door: HTTPConnection, method: str, path: str, headers: dict[str, str], body: Any = None) -> dict[str, Any]:
+    """One request and its answer. Raises RuntimeError when it is refused."""
+    door.request(method, path, None if body is None else json.dumps(body), headers)
+    answer = door.getresponse()
+    text = answer.read()
+    if answer.status >= 400:
+        raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
+    found: dict[str, Any] = json.loads(text)
+    return found

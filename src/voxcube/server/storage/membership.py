@@ -92,6 +92,10 @@ class Locked:
         member = self.members.get(user_id)
         return member is not None and member.active
 
+    def hide(self, user_id: int, hidden: bool) -> None:
+        """Takes the dialog out of the user's list, or puts it back."""
+        self.put(replace(self.row(user_id), hidden=hidden))
+
     @property
     def admins(self) -> set[int]:
         return {user_id for user_id, member in self.members.items() if member.active and member.admin}

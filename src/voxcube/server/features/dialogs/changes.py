@@ -138,11 +138,10 @@ class DialogChanges:
         async def run(tx: Tx) -> Effects:
             locked = await locked_for(tx, app_id, dialog_id, {user_id})
             effects, kind = Effects(locked.dialog, user_id), locked.dialog.type
-            _check_subscribable(kind)
+            if kind is DialogType.PRIVATE:
+                raise Invalid("Nobody can subscribe to a private dialog")
             if kind is DialogType.BROADCAST:
-                locked.put(dataclasses.replace(locked.row(user_id), hidden=False))
-                await membership.save(tx, locked)
-                return effects
+                return await _hide(tx, locked, user_id, False)
             if kind is DialogType.GROUP and not app.settings.group_subscribe:
                 raise Forbidden("The application lets nobody join a group by itself")
             if not await membership.existing(tx, app_id, {user_id}):
@@ -164,11 +163,10 @@ class DialogChanges:
         async def run(tx: Tx) -> Effects:
             locked = await locked_for(tx, app_id, dialog_id, {user_id})
             effects, kind = Effects(locked.dialog, user_id), locked.dialog.type
-            _check_subscribable(kind)
+            if kind is DialogType.PRIVATE:
+                raise Invalid("Nobody can subscribe to a private dialog")
             if kind is DialogType.BROADCAST:
-                locked.put(dataclasses.replace(locked.row(user_id), hidden=True))
-                await membership.save(tx, locked)
-                return effects
+                return await _hide(tx, locked, user_id, True)
             if locked.active(user_id):
                 effects.left.add(user_id)
                 locked.leave(user_id)
@@ -223,6 +221,13 @@ class DialogChanges:
         effects = await self._transactions.run(run, dialog=dialog_id)
         self._cache.forget(*effects.keys)
         return effects
+
+
+async def _hide(tx: Tx, locked: Locked, user_id: int, hidden: bool) -> Effects:
+    """A broadcast leaves the user's list, or comes back; to everybody else nothing has happened."""
+    locked.hide(user_id, hidden)
+    await membership.save(tx, locked)
+    return Effects(locked.dialog, user_id)
 
 
 def _those(change: Change, known: set[int]) -> Change:
@@ -280,8 +285,3 @@ async def _check_room(tx: Tx, locked: Locked, more: int) -> None:
         return
     if await membership.count(tx, locked.dialog.id) + more > OCCUPANTS_MAX:
         raise Invalid({"occupants_ids": [f"are too many (maximum is {OCCUPANTS_MAX})"]})
-
-
-def _check_subscribable(kind: DialogType) -> None:
-    if kind is DialogType.PRIVATE:
-        raise Invalid("Nobody can subscribe to a private dialog")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -119,5 +118,5 @@ async def _hide(tx: Tx, locked: Locked, user_id: int) -> None:
     """Out of the user's list. What a private dialog held is not seen again when its next message brings it back."""
     if locked.dialog.type is DialogType.PRIVATE:
         await membership.clear_for(tx, locked, user_id)
-    locked.put(dataclasses.replace(locked.row(user_id), hidden=True))
+    locked.hide(user_id, True)
     await membership.save(tx, locked)
