@@ -58,6 +58,31 @@ async def test_older_ones_and_repetitions_are_dropped() -> None:
     assert desk.out == [5]
 
 
+async def test_what_has_no_number_comes_behind_the_one_that_it_is_about() -> None:
+    desk = Desk()
+    desk.gate.start(S, 4)
+    for seq, parcel in ((4, 104), (6, 106), (5, 105)):
+        desk.gate.follow(S, seq, parcel)
+    assert desk.out == [104]
+    desk.gate.offer(S, 6, 6)
+    assert desk.out == [104]
+    desk.gate.offer(S, 5, 5)
+    assert desk.out == [104, 5, 6, 106, 105]
+    assert desk.empty
+    desk.gate.follow(OTHER, 9, 109)  # nobody listens: there is nothing to wait for
+    assert desk.out[-1] == 109
+
+
+async def test_what_is_waited_for_may_be_gone_already() -> None:
+    desk = Desk(patience=0.0)
+    desk.gate.start(S, 4)
+    desk.gate.follow(S, 6, 106)
+    while not desk.empty:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert desk.out == [106]
+    assert desk.reads == [(5, 6)]
+
+
 async def test_streams_nobody_listens_to_take_no_memory() -> None:
     desk = Desk()
     desk.gate.offer(S, 1, 1)

@@ -549,12 +549,11 @@ class Session:
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
         """Writes a stanza addressed to this session (`delivery.sessions.Target`)."""
-        if seq:
-            if self.held is not None:
-                self.held.append((head, tail, dialog_id, seq))
-                return
-            if self.caught and seq <= self.caught.get(dialog_id, 0):
-                return
+        if self.held is not None:  # also what has no number: an edit comes behind its message
+            self.held.append((head, tail, dialog_id, seq))
+            return
+        if seq and self.caught and seq <= self.caught.get(dialog_id, 0):
+            return
         if self.screen is not None and not self.screen.passes(head):
             if seq and not self.screen.active:  # none of the user's sessions will be shown it
                 self.hub.handed.note(dialog_id, self.user_id, seq)

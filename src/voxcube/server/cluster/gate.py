@@ -24,10 +24,11 @@ WAITING = 1000  # parcels of one stream kept behind a gap; those beyond are read
 
 
 class _Gap(Generic[P]):
-    __slots__ = ("reading", "timer", "upto", "waiting")
+    __slots__ = ("behind", "reading", "timer", "upto", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[int, P] = {}
+        self.behind: list[tuple[int, P]] = []  # what is due when a number has gone out
         self.upto = 0  # the highest number known to exist
         self.timer: asyncio.TimerHandle | None = None
         self.reading: asyncio.Task[None] | None = None
@@ -87,6 +88,16 @@ class Gate(Generic[P]):
             gap.waiting[seq] = parcel
         self._known(stream, gap, seq)
 
+    def follow(self, stream: Stream, seq: int, parcel: P) -> None:
+        """Delivers what has no number of its own, but not before the parcel with number `seq` has gone out here."""
+        last = self._last.get(stream)
+        if last is None or seq <= last:
+            self._deliver(parcel)
+            return
+        gap = self._gaps.get(stream) or self._open(stream)
+        gap.behind.append((seq, parcel))
+        self._known(stream, gap, seq)
+
     def hint(self, stream: Stream, seq: int) -> None:
         """`seq` is stored: what has not come up to there is looked for."""
         last = self._last.get(stream)
@@ -125,6 +136,11 @@ class Gate(Generic[P]):
         while (parcel := gap.waiting.pop(last + 1, None)) is not None:
             last += 1
             self._out(stream, last, parcel)
+        if gap.behind:
+            due = [parcel for seq, parcel in gap.behind if seq <= last]
+            gap.behind = [(seq, parcel) for seq, parcel in gap.behind if seq > last]
+            for parcel in due:
+                self._out(stream, last, parcel)
         if last < gap.upto:
             return False
         del self._gaps[stream]

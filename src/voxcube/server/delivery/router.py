@@ -41,6 +41,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored; `members_version` says which members a
     stored group message is for: facts with a lower one are out of date. Without a `head` it is delivered to nobody, and
     only takes its place in the order.
+    What changes a stored message names that one's number in `after`: it is not delivered before it.
     """
 
     kind: int
@@ -52,6 +53,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     tail: bytes
     origin: bytes = b""
     members_version: int = 0
+    after: int = 0
 
 
 class Hiding(Protocol):
@@ -131,6 +133,8 @@ class Router:
             if not self._gate.knows(stream):
                 self._meet(parcel, stream)
             self._gate.offer(stream, parcel.seq, parcel)
+        elif parcel.after:
+            self._gate.follow(_stream(parcel), parcel.after, parcel)
         else:
             self._deliver(parcel)
 
@@ -244,7 +248,7 @@ class Router:
         stream = _stream(parcel)
         known = self._gate.knows(stream)
         if mark == _TO_APP:
-            if not known:
+            if not known and parcel.seq:
                 self._listening.met(parcel.app_id, parcel.dialog_id, parcel.seq - 1)
         elif not stream[1]:
             if not known:  # another dialog of the same slot
@@ -253,6 +257,8 @@ class Router:
             self._listening.began(parcel.user_id, parcel.dialog_id)
         if parcel.seq:
             self._gate.offer(stream, parcel.seq, parcel)
+        elif parcel.after:
+            self._gate.follow(stream, parcel.after, parcel)
         else:
             self._deliver(parcel)
 

@@ -25,40 +25,40 @@ class ChangeNotices:
         self._domain = domain
         self._ids = ids
 
-    def edited(self, facts: Facts, user_id: int, message_id: str, body: str, *, last: bool) -> None:
+    def edited(self, facts: Facts, user_id: int, message_id: str, seq: int, body: str, *, last: bool) -> None:
         """The message has a new text; `last`: it is the dialog's last one."""
-        self.tell(
-            facts, user_id, f"<body>{escape(body)}</body>{to_xml(changes.encode(changes.Edit(message_id, last)))}"
-        )
+        edit = to_xml(changes.encode(changes.Edit(message_id, last)))
+        self._tell(facts, user_id, seq, f"<body>{escape(body)}</body>{edit}")
 
-    def deleted(self, facts: Facts, user_id: int, message_id: str) -> None:
+    def deleted(self, facts: Facts, user_id: int, message_id: str, seq: int) -> None:
         """The message is gone for everyone."""
-        self.tell(facts, user_id, to_xml(changes.encode(changes.Delete(message_id))))
+        self._tell(facts, user_id, seq, to_xml(changes.encode(changes.Delete(message_id))))
 
     def marked(self, facts: Facts, user_id: int, message_id: str, sender_id: int, *, read: bool) -> None:
         """The user has had or read the message: its sender learns it, in groups of people who know each other."""
         if facts.type not in (DialogType.PRIVATE, DialogType.GROUP):
             return
         marker = markers.Marker(markers.READ if read else markers.DELIVERED, message_id)
-        self._to_user(facts, user_id, sender_id, to_xml(markers.encode(marker)))
+        self._to_user(facts, user_id, sender_id, "", 0, to_xml(markers.encode(marker)))
 
-    def tell(self, facts: Facts, user_id: int, inner: str) -> None:
-        """Says something (children of a message, as XML) to all members of a dialog in the name of one of them."""
+    def _tell(self, facts: Facts, user_id: int, seq: int, inner: str) -> None:
+        """Says something of a message (children of a stanza, as XML) to all members, behind the message itself."""
         if facts.type == DialogType.PRIVATE:
             for other in facts.members - {user_id}:
-                self._to_user(facts, user_id, other, inner)
+                self._to_user(facts, user_id, other, facts.id, seq, inner)
             return
         room = f"{facts.app_id}_{facts.id}@muc.{self._domain}/{user_id}"
         head, tail = frame(room, False, self._ids.object_id(), inner + _named(facts))
-        self._router.send(Parcel(GROUP, facts.app_id, user_id, facts.id, 0, head, tail))
+        self._router.send(Parcel(GROUP, facts.app_id, user_id, facts.id, 0, head, tail, after=seq))
 
-    def _to_user(self, facts: Facts, user_id: int, other: int, inner: str) -> None:
-        bare, recipient = (f"{id_}-{facts.app_id}@{self._domain}" for id_ in (user_id, other))
+    def _to_user(self, facts: Facts, user_id: int, other: int, dialog_id: str, seq: int, inner: str) -> None:
+        app_id = facts.app_id
+        bare, recipient = (f"{id_}-{app_id}@{self._domain}" for id_ in (user_id, other))
         head, tail = frame(bare, True, self._ids.object_id(), inner + _named(facts))
-        self._router.send(Parcel(CHAT, facts.app_id, other, "", 0, head, tail))
+        self._router.send(Parcel(CHAT, app_id, other, dialog_id, 0, head, tail, after=seq))
         if self._router.has_others(user_id, b""):
             head, tail = wrap_sent(bare.encode(), head, recipient.encode(), tail)
-            self._router.send(Parcel(COPY, facts.app_id, user_id, "", 0, head, tail))
+            self._router.send(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, after=seq))
 
 
 def _named(facts: Facts) -> str:

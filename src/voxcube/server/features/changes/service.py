@@ -44,9 +44,9 @@ class Outcome:
 class Notices(Protocol):
     """Tells the others what somebody has changed by REST (`features.changes.encode`)."""
 
-    def edited(self, facts: Facts, user_id: int, message_id: str, body: str, *, last: bool) -> None: ...
+    def edited(self, facts: Facts, user_id: int, message_id: str, seq: int, body: str, *, last: bool) -> None: ...
 
-    def deleted(self, facts: Facts, user_id: int, message_id: str) -> None: ...
+    def deleted(self, facts: Facts, user_id: int, message_id: str, seq: int) -> None: ...
 
     def marked(self, facts: Facts, user_id: int, message_id: str, sender_id: int, *, read: bool) -> None: ...
 
@@ -94,46 +94,45 @@ class ChangeService:
                 raise Forbidden("You may not write here")
         return facts
 
-    async def edit(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, text: NewText) -> bool:
-        """Edits a message of this dialog, behind all that was sent there before.
+    async def edit(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, text: NewText) -> int:
+        """Edits a message of this dialog, behind all that was sent there before, and returns its number in there.
 
-        False when no message with this id was ever stored. Raises Forbidden for anybody else's, NotFound for a deleted
-        one.
+        0 when no message with this id was ever stored. Raises Forbidden for anybody else's, NotFound for a deleted one.
         """
 
-        async def run(tx: Tx) -> bool:
+        async def run(tx: Tx) -> int:
             found = await _one(tx, app_id, message_id)
             if found is None:
-                return False
+                return 0
             if not _is_here(found, facts) or found.sender_id != user_id:
                 raise Forbidden("Only its author may edit a message")
             await self._edit(tx, found, text)
-            return True
+            return found.seq
 
         return await self._run(run, facts)
 
-    async def delete(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, to_user: int) -> bool:
-        """Deletes a message of this dialog for everyone; one that is gone already is no error.
+    async def delete(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, to_user: int) -> int:
+        """Deletes a message of this dialog for everyone and returns its number; one that is gone already is no error.
 
-        False when no message with this id was ever stored; then it does not wait for `to_user` either. Raises
+        0 when no message with this id was ever stored; then it does not wait for `to_user` either. Raises
         Forbidden.
         """
 
-        async def run(tx: Tx) -> bool:
+        async def run(tx: Tx) -> int:
             found = await _one(tx, app_id, message_id)
             if found is None:
                 if to_user:
                     await offline.withdraw(tx, to_user, message_id, f"{user_id}-{app_id}@")
-                return False
+                return 0
             if not _is_here(found, facts) or not may_delete(facts, user_id, found.sender_id):
                 raise Forbidden("You may not delete this message")
             if found.there:
                 await changes.remove(tx, found.dialog_id, [found.seq], self._clock.now_ms())
-            return True
+            return found.seq
 
         return await self._run(run, facts)
 
-    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, bool]], facts: Facts | None) -> bool:
+    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, int]], facts: Facts | None) -> int:
         if facts is None:
             return await self._writer.run(run)
         await self._writer.settled(facts.id)
@@ -207,7 +206,7 @@ class ChangeService:
         newest = max(one.seq for one in found)
         for one in sorted(found, key=lambda one: one.seq):
             if body is not None:
-                self._notices.edited(facts, user_id, one.id, body, last=last and one.seq == newest)
+                self._notices.edited(facts, user_id, one.id, one.seq, body, last=last and one.seq == newest)
             for kind, seqs in marked:
                 if one.seq in seqs:
                     self._notices.marked(facts, user_id, one.id, one.sender_id, read=kind == READ)
@@ -239,8 +238,9 @@ class ChangeService:
         seqs = [one.seq for one in messages]
         now_ms = self._clock.now_ms()
         removed = await self._writer.run(lambda tx: changes.remove(tx, facts.id, seqs, now_ms), dialog=facts.id)
-        for id_ in removed:
-            self._notices.deleted(facts, user_id, id_)
+        for one in messages:
+            if one.id in removed:
+                self._notices.deleted(facts, user_id, one.id, one.seq)
         return set(removed)
 
     async def _delete_for(self, facts: Facts, user_id: int, messages: Sequence[Found]) -> set[str]:

@@ -42,15 +42,15 @@ class ChangeStanzas:
                 properties=params.properties or None,
                 attachments=params.attachments or None,
             )
-            await self._service.edit(app_id, user_id, facts, change.message_id, text)
+            seq = await self._service.edit(app_id, user_id, facts, change.message_id, text)
         else:
-            await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
+            seq = await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
         if facts is not None:
             self._complete(stanza, extra, facts)
         if to_user:
-            self._relay(session, stanza, to_user)
+            self._relay(session, stanza, to_user, "" if facts is None else facts.id, seq)
         else:
-            self._relay_to_room(session, stanza, dialog_id)
+            self._relay_to_room(session, stanza, dialog_id, seq)
 
     @staticmethod
     def _complete(stanza: Element, extra: Element | None, facts: Facts) -> None:
@@ -60,26 +60,26 @@ class ChangeStanzas:
         if extra is None:
             stanza.children.append(stamped)
 
-    def _relay(self, session: Session, stanza: Element, to_user: int) -> None:
+    def _relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str, seq: int) -> None:
         app_id, user_id = session.app_id, session.user_id
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
         tail = relayed_tail(stanza, "chat")
         if to_user == user_id:
             self._router.send(Parcel(OWN, app_id, user_id, "", 0, head, tail, session.address))
             return
-        self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
+        self._router.send(Parcel(CHAT, app_id, to_user, dialog_id, 0, head, tail, after=seq))
         if self._router.has_others(user_id, session.address):
             recipient = f"{to_user}-{app_id}@{self._domain}".encode()
             head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
-            self._router.send(Parcel(COPY, app_id, user_id, "", 0, head, tail, session.address))
+            self._router.send(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, session.address, after=seq))
 
-    def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str) -> None:
+    def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str, seq: int) -> None:
         """To all members, and back to its own session: Flutter waits for the echo (quirks A16)."""
         app_id, user_id = session.app_id, session.user_id
         occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
         head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
         tail = relayed_tail(stanza, "groupchat")
-        self._router.send(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail))
+        self._router.send(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail, after=seq))
         if not session.available:
             session.deliver(head, tail, "", 0)
 
