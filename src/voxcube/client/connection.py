@@ -450,7 +450,7 @@ class Connection:
     async def _keep_alive(self) -> None:
         """Notices a dead connection: a ping after a minute of silence, unanswered for ten seconds."""
         while not self._over:
-            silent = self._loop.time() - self._heard
+            silent = self.silence
             if silent < KEEP_ALIVE:
                 await asyncio.sleep(KEEP_ALIVE - silent)
                 continue

@@ -502,8 +502,8 @@ class Session:
 
     def look(self) -> None:
         """A round of the keep-alive (`keepalive.Listener`)."""
-        if not self.full or self.ended:
-            return  # a login has timers of its own
+        if not self.full or self.ended or not self._reading:
+            return  # a login has timers of its own, and who is not read cannot be heard
         self._silent += 1
         if self._silent > 1 + MISSED:
             log.info("a peer does not answer any more")
