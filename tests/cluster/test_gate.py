@@ -77,7 +77,7 @@ async def test_what_is_waited_for_may_be_gone_already() -> None:
     desk = Desk(patience=0.0)
     desk.gate.start(S, 4)
     desk.gate.follow(S, 6, 106)
-    while not desk.empty:  # noqa: ASYNC110
+    while not desk.empty:
         await asyncio.sleep(0)
     assert desk.out == [106]
     assert desk.reads == [(5, 6)]
