@@ -80,7 +80,7 @@ class Talker:
             batch = [new_message_id() for _ in range(BATCH)]
             self.sent[dialog_id] += batch
             while batch:
-                await self._ready()
+                await self.ready()
                 results = await asyncio.gather(*(self._send(message_id, to) for message_id in batch))
                 batch = [message_id for message_id, confirmed in zip(batch, results, strict=True) if not confirmed]
                 self.sent_again += len(batch)
@@ -93,7 +93,7 @@ class Talker:
         assert message.id == message_id
         return True
 
-    async def _ready(self) -> None:
+    async def ready(self) -> None:
         """The chat comes back by itself; only when it has given up somebody must ask."""
         while not self.client.chat.is_ready:
             if self.client.chat.state is ConnectionState.CLOSED:
@@ -177,7 +177,7 @@ class Town:
                 break
             await asyncio.sleep(0.02)
         for person in self.people:
-            await person._ready()
+            await person.ready()
             await person.client.chat.ping()
 
     async def check(self) -> None:

@@ -77,10 +77,10 @@ async def test_a_bad_network(world: World) -> None:
         await js.event("sent", lambda _, sent: bool(sent) and sent["id"] in honest)
 
         for fault in ("black hole", "cut"):
-            (link,) = network._links
+            (link,) = network.links
             unheard: set[str] = set()
             if fault == "black hole":
-                network._black_hole(link)
+                network.black_hole(link)
                 unheard = {await say(js, bob.id, f"unheard {number}") for number in range(3)}
             else:
                 link.cut()

@@ -127,6 +127,30 @@ async def test_the_story(node: Node, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_a_connection_that_breaks(node: Node, way: str, resumed: bool) -> None:
+    ann, bob = await node.person(), await node.person()
+    async with person(node, ann.login, way) as cube, person(node, bob.login, way) as other:
+        group = await other.dialogs.create_group("Lunch", [ann.id])
+        messages, states = cube.chat.messages(), cube.chat.states()
+        life: Any = cube.chat._life
+        life._connection._wire.abort()
+        if not resumed:
+            (session,) = node.app.hub.sessions.of(ann.id)
+            node.app.hub.bound[session.address.decode()].fail("conflict")
+        sent = [(await other.chat.send(group, f"{number}")).id for number in range(5)]
+        assert (await next_of(states)).new is ConnectionState.FORCE_CLOSED
+        await cube.chat.reconnect()
+        assert [(await next_of(messages)).id for _ in sent] == sent
+        live = await other.chat.send(to_user=ann.id, body="live")
+        assert (await next_of(messages)).id == live.id
+        seen = []
+        while ConnectionState.READY not in seen:
+            seen.append((await next_of(states)).new)
+        assert (ConnectionState.RESUMED in seen) is resumed
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_wrong_password(node: Node, way: str) -> None:
     async with Client(**options(node, way)) as cube:
         with pytest.raises(AuthenticationFailed) as refused:

@@ -47,7 +47,7 @@ class BadNetwork:
         self.address = ("127.0.0.1", 0)
         self.down = False  # new connections are cut at once
         self._dice = dice
-        self._links: set[Link] = set()
+        self.links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -59,7 +59,7 @@ class BadNetwork:
         finally:
             server.close()
             self.heal()
-            for link in tuple(self._links):
+            for link in tuple(self.links):
                 link.cut()
             for task in self._tasks:
                 task.cancel()
@@ -73,12 +73,12 @@ class BadNetwork:
             "cut": Link.cut,
             "half-close towards the client": lambda link: self._half_close(link, 0),
             "half-close towards the server": lambda link: self._half_close(link, 1),
-            "black hole": self._black_hole,
+            "black hole": self.black_hole,
             "delay": self._delay,
         }
         while loop.time() < end:
             await asyncio.sleep(self._dice.expovariate(1 / every))
-            victims = sorted((link for link in self._links if not link.swallows), key=id)
+            victims = sorted((link for link in self.links if not link.swallows), key=id)
             if self._dice.random() < 0.05:
                 self.faults["all cut, and nobody gets in for a moment"] += 1
                 self.down = True
@@ -98,7 +98,7 @@ class BadNetwork:
         link.half_close(side)
         asyncio.get_running_loop().call_later(HOLE, link.cut)
 
-    def _black_hole(self, link: Link) -> None:
+    def black_hole(self, link: Link) -> None:
         link.black_hole()
         asyncio.get_running_loop().call_later(HOLE, link.cut)
 
@@ -114,7 +114,7 @@ class BadNetwork:
             writer.transport.abort()
             return
         link = Link(writer, far_writer)
-        self._links.add(link)
+        self.links.add(link)
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(self._forward(link, source, sink))
             self._tasks.add(task)
@@ -136,5 +136,5 @@ class BadNetwork:
         finally:
             link.directions -= 1
             if not link.directions:
-                self._links.discard(link)
+                self.links.discard(link)
                 link.cut()
