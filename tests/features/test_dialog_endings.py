@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -354,3 +354,21 @@ async def test_nobody_is_put_into_a_dialog_after_its_account_is_gone(ann: Ann) -
     assert found["occupants_ids"] == [ann.users["ann"].id, ann.users["bob"].id]
     with pytest.raises(DomainError):
         await ann.world.changes.subscribe(ann.world.app.id, ann.users["cyd"].id, await ann.make(type=4, name="News"))
+
+
+async def test_whose_account_goes_while_a_dialog_is_made_is_not_in_it(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at who exists comes before the transaction."""
+    cyd, app = ann.users["cyd"].id, ann.world.app.id
+    await ann.world.removal.remove(app, cyd)
+
+    async def everybody(app_id: int, ids: Sequence[int]) -> set[int]:
+        return set(ids)
+
+    monkeypatch.setattr(ann.world.users, "existing", everybody)
+    group = await ann.group("bob", "cyd")
+    assert (await ann.dialog("bob", group))["occupants_ids"] == [ann.users["ann"].id, ann.users["bob"].id]
+    answer = await ann.clients["ann"].post("/chat/Dialog", json={"type": 3, "occupants_ids": [cyd]})
+    assert answer.status_code == 404
+    assert await ann.listed("ann") == [group]

@@ -14,7 +14,7 @@ from voxcube.server.core.models import App, Dialog, DialogType, Member, User, pa
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
 from voxcube.server.features.users.service import UserService
-from voxcube.server.storage import broadcasts
+from voxcube.server.storage import broadcasts, membership
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.dialogs import DialogStore, DialogView
@@ -114,7 +114,7 @@ class DialogService:
             dialog = await self._dialogs.by_pair(tx, app_id, a, b)
             if dialog is None:
                 dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), app=app, new=new)
-                await self._dialogs.insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
+                await self._insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
             elif shown_to is not None:
                 await self._dialogs.show(tx, dialog.id, shown_to)
             return dialog
@@ -153,10 +153,17 @@ class DialogService:
             raise Invalid(wrong)
         dialog = self._new(app.id, owner_id, kind, app=app, new=new)
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
-        await self._transactions.run(lambda tx: self._dialogs.insert(tx, dialog, rows))
+        await self._transactions.run(lambda tx: self._insert(tx, dialog, rows))
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
         self._cache.forget(("dialog", dialog.id), *joined, *((LISTED, member) for member in sorted(people)))
         return dialog
+
+    async def _insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
+        """With those of the members whose accounts are still there, as they were a moment ago. Raises NotFound."""
+        there = await membership.existing(tx, dialog.app_id, {row.user_id for row in rows})
+        if dialog.owner_id not in there or (dialog.pair is not None and len(there) < len(rows)):
+            raise NotFound("There is no such user")
+        await self._dialogs.insert(tx, dialog, [row for row in rows if row.user_id in there])
 
     def _new(
         self,
