@@ -13,9 +13,10 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import bindparam, select
 
+from voxcube.server.core.contacts import ContactFacts
 from voxcube.server.core.models import App, DialogType, pair_key
 from voxcube.server.core.privacy import Rules
-from voxcube.server.storage import apps, counters, inbox, privacy
+from voxcube.server.storage import apps, contacts, counters, inbox, privacy
 from voxcube.server.storage.database import Database
 from voxcube.server.storage.inbox import LISTED
 from voxcube.server.storage.schema import dialogs, members, users
@@ -131,6 +132,10 @@ class Cache:
             ("privacy", app_id, user_id), lambda: privacy.default_rules(self._database, app_id, user_id)
         )
 
+    async def contacts(self, app_id: int, user_id: int) -> ContactFacts:
+        """Whom the user's presence concerns."""
+        return await self._get(("contacts", app_id, user_id), lambda: contacts.facts(self._database, app_id, user_id))
+
     async def listed(self, user_id: int) -> int:
         """How many dialogs, broadcasts apart, are in the user's list."""
         return await self._get((LISTED, user_id), lambda: self._database.read(lambda tx: inbox.count(tx, user_id)))
@@ -156,11 +161,13 @@ class Cache:
     def forget(self, *keys: Key) -> None:
         """Called after the commit that changed these facts.
 
-        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user), ("app", id),
-        ("auth_key", key), ("admin_key", key), (LISTED, user) when a dialog came into the user's list or went from it,
+        Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user),
+        ("contacts", app, user), ("app", id), ("auth_key", key), ("admin_key", key), (LISTED, user) when a dialog came
+        into the user's list or went from it,
         and ("member", dialog, user, seq) for each user who joined a dialog that is not private, with its seq then.
-        ("token", user, hash), ("gone", user) and ("left", dialog, user, actor) are no facts in here: they tell the
-        nodes that a user's session token was destroyed, the user deleted, or taken out of a dialog by somebody.
+        ("token", user, hash), ("gone", user), ("left", dialog, user, actor) and ("contact", app, user, contact) are no
+        facts in here: they tell the nodes that a user's session token was destroyed, the user deleted, or taken out of
+        a dialog by somebody, and which entry of a user's contact list has changed.
         """
         self.drop(keys)
         if self.on_forget is not None:

@@ -149,6 +149,7 @@ dialogs = Table(
     _int("last_date_sent", null=True),
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
+    _int("changes", 0),  # edits, deletions and reactions that were told: the order in which other nodes tell them
     _flag("copied"),  # whether the member rows have copies for their lists (inbox.py)
     _flag("dropped"),  # whether they had, and will have again
     UniqueConstraint("app_id", "pair"),
@@ -333,6 +334,23 @@ privacy_defaults = Table(
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
     _int("app_id"),
     _text("name", null=False),
+)
+
+# Contact lists (RFC 6121 §2): what a user keeps about another, and what hangs between the two.
+contacts = Table(
+    "contacts",
+    metadata,
+    _int("user_id"),
+    _int("contact_id"),
+    _int("app_id"),
+    _text("name", null=False),
+    _text("group_names", null=False),  # JSON list
+    _int("state"),  # bits as in core/contacts.py
+    _flag("listed"),  # else it only keeps the contact's request
+    _text("request"),  # XML of what came with the request that waits
+    PrimaryKeyConstraint("user_id", "contact_id"),
+    Index("contacts_contact", "contact_id"),
+    sqlite_with_rowid=False,
 )
 
 # When the last session of a user ended, or the first one came.

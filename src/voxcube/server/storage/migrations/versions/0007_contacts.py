@@ -1,4 +1,4 @@
-"""Last activity."""
+"""Last activity; contact lists."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,3 +16,17 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("user_id"),
     )
+    op.create_table(
+        "contacts",
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("app_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("group_names", sa.Text(), nullable=False),
+        sa.Column("state", sa.BigInteger(), nullable=False),
+        sa.Column("listed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("request", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("user_id", "contact_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("contacts_contact", "contacts", ["contact_id"])
