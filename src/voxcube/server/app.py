@@ -340,7 +340,7 @@ class App:
         system_service = SystemService(
             facts=cache, privacy=privacy_service, headlines=SystemHeadlines(router, config.domain), ids=ids
         )
-        markers = receipts.Receipts(queue.mark, privacy_service, router, config.domain)
+        markers = receipts.Receipts(queue.mark, privacy_service, router)
         stanzas = messages.MessageStanzas(
             config.domain,
             message_service,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest
-from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
-from voxcube.server.features.carbons.xmpp import wrap_sent
+from voxcube.server.delivery.router import GROUP, OWN, Parcel, Router
 from voxcube.server.features.changes.service import ChangeService, NewText
-from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.features.messages.encode import relay_to_user, relayed_tail
 from voxcube.server.features.messages.service import Facts
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import changes, extra_params
@@ -61,17 +60,12 @@ class ChangeStanzas:
             stanza.children.append(stamped)
 
     def _relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str, seq: int) -> None:
-        app_id, user_id = session.app_id, session.user_id
-        head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
-        tail = relayed_tail(stanza, "chat")
-        if to_user == user_id:
-            self._router.send(Parcel(OWN, app_id, user_id, "", 0, head, tail, session.address))
-            return
-        self._router.send(Parcel(CHAT, app_id, to_user, dialog_id, 0, head, tail, after=seq))
-        if self._router.has_others(user_id, session.address):
-            recipient = f"{to_user}-{app_id}@{self._domain}".encode()
-            head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
-            self._router.send(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, session.address, after=seq))
+        if to_user == session.user_id:
+            head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+            tail = relayed_tail(stanza, "chat")
+            self._router.send(Parcel(OWN, session.app_id, to_user, "", 0, head, tail, session.address))
+        else:
+            relay_to_user(self._router, session, stanza, to_user, dialog_id=dialog_id, after=seq)
 
     def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str, seq: int) -> None:
         """To all members, and back to its own session: Flutter waits for the echo (quirks A16)."""

@@ -48,10 +48,10 @@ class HistoryService:
 
         ``preview``: the newest few, for somebody who is not a member; nothing is marked. Raises NotFound, Forbidden.
         """
+        await self._writer.settled(dialog_id)  # what was just sent there is on its way into the database
         dialog, member = await self._dialogs.readable(app_id, user_id, dialog_id, preview=preview)
         if preview:
             listing = Listing(order=Order("date_sent", True), limit=PREVIEW)
-        await self._writer.settled(dialog_id)  # what was just sent there is on its way into the database
         messages = await self._history.page(
             app_id=app_id,
             dialog_id=dialog_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.service import Draft
@@ -148,6 +149,23 @@ def relayed_tail(stanza: Element, kind: str) -> bytes:
         envelope.attrs["id"] = message_id
     envelope.children = list(stanza.elements())
     return ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+
+
+def relay_to_user(
+    router: Router, session: Session, stanza: Element, to_user: int, *, dialog_id: str = "", after: int = 0
+) -> None:
+    """Relays a marker or a change as it is: to a user's sessions, and as carbons to the sender's other ones.
+
+    `after` is the number in the dialog of the message that it comes behind.
+    """
+    app_id, user_id = session.app_id, session.user_id
+    head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+    tail = relayed_tail(stanza, "chat")
+    router.send(Parcel(CHAT, app_id, to_user, dialog_id, 0, head, tail, after=after))
+    if router.has_others(user_id, session.address):
+        recipient = f"{to_user}-{app_id}@{session.hub.domain}".encode()
+        head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
+        router.send(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, session.address, after=after))
 
 
 def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:

@@ -9,9 +9,8 @@ from voxcube.server.c2s.feature import LATER, Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.ids import is_object_id
 from voxcube.server.core.models import DELIVERED, READ
-from voxcube.server.delivery.router import CHAT, COPY, Parcel, Router
-from voxcube.server.features.carbons.xmpp import wrap_sent
-from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.delivery.router import Router
+from voxcube.server.features.messages.encode import relay_to_user
 from voxcube.server.features.typing.service import Privacy
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import markers
@@ -25,11 +24,10 @@ MarkQueue = Callable[[int, int, int, str, Callable[[int, Exception | None], None
 class Receipts:
     """Takes markers from clients."""
 
-    def __init__(self, put: MarkQueue, privacy: Privacy, router: Router, domain: str) -> None:
+    def __init__(self, put: MarkQueue, privacy: Privacy, router: Router) -> None:
         self._put = put
         self._privacy = privacy
         self._router = router
-        self._domain = domain
 
     def marker(
         self, session: Session, stanza: Element, marker: markers.Marker, to_user: int, ticket: Ticket | None
@@ -72,14 +70,7 @@ class Receipts:
         """From the user's full JID as chat, never from the room: Flutter parses `from` as a user (quirks A17)."""
         if to_user == session.user_id or not self._may_tell(session, to_user):
             return
-        app_id, user_id = session.app_id, session.user_id
-        head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
-        tail = relayed_tail(stanza, "chat")
-        self._router.send(Parcel(CHAT, app_id, to_user, "", 0, head, tail))
-        if self._router.has_others(user_id, session.address):
-            recipient = f"{to_user}-{app_id}@{self._domain}".encode()
-            head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
-            self._router.send(Parcel(COPY, app_id, user_id, "", 0, head, tail, session.address))
+        relay_to_user(self._router, session, stanza, to_user)
 
 
 def feature() -> Feature:
