@@ -18,6 +18,7 @@ from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.messages import ADD_IDS, ADD_MESSAGES
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.search import index_some
 from voxcube.server.storage.users import UserStore
 
 PASSWORD = "benchmark password"
@@ -157,5 +158,7 @@ async def _add_history(store: Database, app_id: int, pair: tuple[int, int], coun
 
     waiting = rows()
     while await store.transaction(add):
+        pass
+    while await store.transaction(lambda tx: index_some(tx, dialog_id)):
         pass
     return dialog_id

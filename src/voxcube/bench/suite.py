@@ -231,16 +231,20 @@ class Suite:
             page = f"/chat/Message?limit={PAGE}&sort_desc=date_sent&mark_as_read=0&chat_dialog_id="
             pages = Requests(server, there, (server.pid,), lambda answer: len(answer["items"]))
             counts = Requests(server, there, (server.pid,), lambda answer: answer["total"])
+            searches = Requests(server, there, (server.pid,), lambda answer: len(answer["messages"]))
             for count, (dialog_id, user_id) in there.histories.items():
+                searches.add(count, user_id, f"/chat/search?search_text=Message%20{count // 2},", found=1)
                 pages.add(count, user_id, page + dialog_id, found=min(PAGE, count))
                 counts.add(count, user_id, "/chat/Message/unread", found=count // 2)
             for _ in range(_ROUNDS):
                 for count in there.histories:
                     pages.ask(count, _REQUESTS)
                     counts.ask(count, 4 * _REQUESTS)  # these are quick: many are needed to see their CPU time
+                    searches.ask(count, _REQUESTS)
             pages.close()
             counts.close()
-            for name, asked in (("page", pages), ("unread", counts)):
+            searches.close()
+            for name, asked in (("page", pages), ("unread", counts), ("search", searches)):
                 for count in there.histories:
                     run.put(f"{name}_{count}_server_cpu_ms", asked.cpu_ms(count), "ms", 3)
                     run.put(f"{name}_{count}_p50_ms", statistics.median(asked.times[count]) * 1000, "ms", 3)
@@ -252,6 +256,7 @@ class Suite:
                 "ms",
                 4,
             )
+            self._row(f"search in {large:.0e} messages, server CPU", run, f"search_{large}_server_cpu_ms", "ms", 10)
             for name, asked in (("the same page", pages), ("unread counts", counts)):
                 ratio = asked.cpu_ms(large) / asked.cpu_ms(SMALL)
                 self._table.rows.append(
@@ -285,6 +290,7 @@ class Suite:
         questions = {
             "page": ("/chat/Dialog", "list page of 100", min(PAGE, FEW)),
             "changed": (f"/chat/Dialog?updated_at[gt]={changed}", "what has changed", 21),
+            "changed_all": ("/chat/Dialog?updated_at[gt]=1", "what has changed, when all have", min(PAGE, FEW)),
             "count": ("/chat/Dialog?count=1", "count", 0),
         }
         asked = {short: Requests(server, there, (server.pid, *pids), _listed) for short in questions}
