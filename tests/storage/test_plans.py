@@ -43,8 +43,8 @@ def statements() -> Iterator[tuple[str, str]]:
                 yield f"{module.name}.{name}", value.compiled("sqlite")[0]
             elif isinstance(value, Bulk):
                 yield f"{module.name}.{name}", value.sqlite(2)
-    for order, descending in itertools.product(("activity", "updated_at"), (False, True)):
-        yield f"listed.first {order} {descending}", listed._first(order, descending).compiled("sqlite")[0]
+    for how in itertools.product(("activity", "updated_at"), (False, True), (False, True)):
+        yield f"listed.first {how}", listed._first(*how).compiled("sqlite")[0]
     every: tuple[tuple[str, str], ...] = (*((name, "eq") for name in listed._OF_VIEWER), ("occupants_ids", "nin"))
     for among_ids, wanted in itertools.product((False, True), ((), (("updated_at", "gt"),), every)):
         yield f"listed.page {among_ids} {wanted}", listed._page(among_ids, wanted, "name", True).compiled("sqlite")[0]
@@ -104,6 +104,13 @@ async def test_a_search_compares_what_is_in_its_ranges(connection: sqlite3.Conne
     steps = plan(connection, finding._IN_RANGES.compiled("sqlite")[0])
     connection.close()
     assert "SEARCH m USING INDEX sqlite_autoindex_messages_1 (dialog_id=? AND seq>? AND seq<?)" in steps
+
+
+async def test_the_first_dialogs_of_a_list_need_no_sorting(connection: sqlite3.Connection) -> None:
+    for how in itertools.product(("activity", "updated_at"), (False, True), (False, True)):
+        steps = plan(connection, listed._first(*how).compiled("sqlite")[0])
+        assert not any("TEMP B-TREE" in step for step in steps), how
+    connection.close()
 
 
 async def test_users_are_found_by_their_ids_not_among_all_of_the_application(connection: sqlite3.Connection) -> None:

@@ -36,6 +36,7 @@ from voxcube.server.storage.sql import Query, by_code_point, folded, in_list, js
 
 _INTEGER = BigInteger()
 _END = 2**62  # of all times
+MANY = 500  # changed dialogs, of which only the first are looked at
 _BROADCAST = int(DialogType.BROADCAST)
 # The sum hides `app_id` from its index: a list starts at the user's memberships, not at all dialogs of the application.
 _SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=_INTEGER)
@@ -124,18 +125,18 @@ _BROADCASTS = select(_sent.c.id).where(
 _BROADCAST_COUNT = Query(select(func.count()).select_from(_BROADCASTS.subquery()), "app", "viewer")
 _NOT_COPIED = select(members.c.dialog_id).where(*shown(), not_(members.c.copied))
 _ALL = union_all(select(members.c.dialog_id).where(*shown()), _BROADCASTS)
-_CHANGED = Query(
-    union_all(
-        select(members.c.dialog_id).where(
-            *shown(),
-            members.c.copied,
-            members.c.listed_at >= bindparam("low", type_=_INTEGER),
-            members.c.listed_at <= bindparam("high", type_=_INTEGER),
-        ),
-        _NOT_COPIED,
-        _BROADCASTS,
-    ),
-    *("app", "viewer", "low", "high"),
+_REST = Query(union_all(_NOT_COPIED, _BROADCASTS), "app", "viewer")
+
+
+def _changed(at: ColumnElement[Any]) -> tuple[ColumnElement[bool], ...]:
+    """The viewer's rows with copies, by ``at``, which is their `listed_at`."""
+    low, high = bindparam("low", type_=_INTEGER), bindparam("high", type_=_INTEGER)
+    return *shown(), members.c.copied, at >= low, at <= high
+
+
+_CHANGED = Query(select(members.c.dialog_id).where(*_changed(members.c.listed_at)), "viewer", "low", "high")
+_CHANGED_COUNT = Query(
+    select(func.count()).select_from(members).where(*_changed(members.c.listed_at)), "viewer", "low", "high"
 )
 _IS_LISTED = case(
     (dialogs.c.type == _BROADCAST, not_(_hidden(dialogs))),
@@ -150,19 +151,10 @@ async def page(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) -> 
     """
     conditions = _folded(listing.conditions)
     order = listing.order or Order("activity", True)
-    ids: list[str] | None
-    if conditions:
-        ids = await _candidates(tx, app_id, viewer, conditions)
-        total = await _count(tx, app_id, viewer, ids, conditions)
-    else:
-        ids = None
-        total = await _count_all(tx, app_id, viewer, own)
-        if order.field in _COPIES and listing.limit:
-            first = listing.skip + listing.limit
-            found = await tx.fetch(_first(order.field, order.descending), app_id, viewer, first)
-            ids = [row[0] for row in found]
+    total = await count(tx, app_id, viewer, listing, own)
     if total <= listing.skip or not listing.limit:
         return total, []
+    ids = await _candidates(tx, app_id, viewer, conditions, order, listing.skip + listing.limit, total)
     query = _page(ids is not None, shape(conditions), order.field, order.descending)
     given = [app_id, viewer, *([] if ids is None else [ids]), *values(conditions)]
     return total, [row[0] for row in await tx.fetch(query, *given, listing.limit, listing.skip)]
@@ -172,34 +164,61 @@ async def count(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) ->
     """How many dialogs of the user's list meet the conditions; ``own`` as of ``page``."""
     conditions = _folded(listing.conditions)
     if not conditions:
-        return await _count_all(tx, app_id, viewer, own)
-    ids = await _candidates(tx, app_id, viewer, conditions)
-    return await _count(tx, app_id, viewer, ids, conditions)
+        broadcasts: int = await tx.value(_BROADCAST_COUNT, app_id, viewer)
+        return own + broadcasts
+    ids, copied = _named(conditions), 0
+    if ids is None and (span := _span(conditions)) is not None:
+        ids = [row[0] for row in await tx.fetch(_REST, app_id, viewer)]
+        if _only_span(conditions):
+            copied = await tx.value(_CHANGED_COUNT, viewer, *span)
+        else:
+            ids += [row[0] for row in await tx.fetch(_CHANGED, viewer, *span)]
+    query = _total(ids is not None, shape(conditions))
+    total: int = await tx.value(query, app_id, viewer, *([] if ids is None else [ids]), *values(conditions))
+    return copied + total
 
 
-async def _candidates(tx: Tx, app_id: int, viewer: int, conditions: Sequence[Condition]) -> list[str] | None:
-    """Ids among which all are that meet the conditions; None where there is no such shortcut."""
+async def _candidates(
+    tx: Tx, app_id: int, viewer: int, conditions: Sequence[Condition], order: Order, first: int, total: int
+) -> list[str] | None:
+    """Ids among which the first ones are that meet the conditions; None where there is no such shortcut."""
+    if (named := _named(conditions)) is not None:
+        return named
+    span = _span(conditions)
+    if conditions and span is None:
+        return None
+    rest = [row[0] for row in await tx.fetch(_REST, app_id, viewer)]
+    if span is None:
+        if order.field not in _COPIES:
+            return None
+        found = await tx.fetch(_first(order.field, order.descending, False), viewer, first)
+    elif _only_span(conditions) and order.field in _COPIES and total > MANY:
+        found = await tx.fetch(_first(order.field, order.descending, True), viewer, *span, first)
+    else:
+        found = await tx.fetch(_CHANGED, viewer, *span)
+    return rest + [row[0] for row in found]
+
+
+def _named(conditions: Sequence[Condition]) -> list[str] | None:
     for one in conditions:
         if one.field == "_id" and one.operator in ("eq", "in"):
-            return one.value if one.operator == "in" else [one.value]
-    times = [(one.operator[:2], one.value) for one in conditions if one.field == "updated_at"]
-    after = max((value for operator, value in times if operator == "gt"), default=None)
-    if after is None:
-        return None
-    before = min((value for operator, value in times if operator == "lt"), default=_END)
-    return [row[0] for row in await tx.fetch(_CHANGED, app_id, viewer, after, before)]
+            return list(one.value) if one.operator == "in" else [one.value]
+    return None
 
 
-async def _count_all(tx: Tx, app_id: int, viewer: int, own: int) -> int:
-    broadcasts: int = await tx.value(_BROADCAST_COUNT, app_id, viewer)
-    return own + broadcasts
+def _span(conditions: Sequence[Condition]) -> tuple[int, int] | None:
+    """From when to when dialogs must have changed, if there is a beginning."""
+    low, high = [], [_END]
+    for one in conditions:
+        if one.field == "updated_at" and one.operator in ("gt", "gte"):
+            low.append(one.value + (one.operator == "gt"))
+        elif one.field == "updated_at" and one.operator in ("lt", "lte"):
+            high.append(one.value - (one.operator == "lt"))
+    return (max(low), min(high)) if low else None
 
 
-async def _count(tx: Tx, app_id: int, viewer: int, ids: list[str] | None, conditions: Sequence[Condition]) -> int:
-    query = _total(ids is not None, shape(conditions))
-    given = [app_id, viewer, *([] if ids is None else [ids]), *values(conditions)]
-    total: int = await tx.value(query, *given)
-    return total
+def _only_span(conditions: Sequence[Condition]) -> bool:
+    return all(one.field == "updated_at" and one.operator in ("gt", "gte", "lt", "lte") for one in conditions)
 
 
 def _folded(conditions: Sequence[Condition]) -> list[Condition]:
@@ -208,12 +227,15 @@ def _folded(conditions: Sequence[Condition]) -> list[Condition]:
 
 
 @memoised
-def _first(order: str, descending: bool) -> Query:
-    """Ids among which the first ones in this order are; ``first`` says how many are wanted."""
+def _first(order: str, descending: bool, changed: bool) -> Query:
+    """The first ids in this order by copies, of all or of those that have changed; ``first`` says how many."""
     copy, id_ = members.c[_COPIES[order]], members.c.dialog_id
     keys = (copy.desc(), id_.desc()) if descending else (copy, id_)
-    first = select(id_).where(*shown(), members.c.copied).order_by(*keys).limit(bindparam("first", type_=_INTEGER))
-    return Query(union_all(select(first.subquery().c.dialog_id), _NOT_COPIED, _BROADCASTS), *("app", "viewer", "first"))
+    # Many have changed: the sum keeps the databases from collecting them all before they are sorted.
+    at = members.c.listed_at if order == "updated_at" else members.c.listed_at + 0
+    wanted = _changed(at) if changed else (*shown(), members.c.copied)
+    statement = select(id_).where(*wanted).order_by(*keys).limit(bindparam("first", type_=_INTEGER))
+    return Query(statement, "viewer", *(("low", "high") if changed else ()), "first")
 
 
 @memoised
