@@ -11,7 +11,9 @@ from tests.features.test_dialogs import create, items
 from tests.features.world import World
 from voxcube.server.core.models import DialogType, User
 from voxcube.server.features.dialogs.service import NewDialog
-from voxcube.server.storage import receipts
+from voxcube.server.features.dialogs.settling import Settling
+from voxcube.server.storage import inbox, receipts
+from voxcube.server.storage.database import Tx
 
 
 @pytest.fixture
@@ -192,3 +194,24 @@ async def test_the_count_follows_what_comes_and_goes(world: World, ann: User, cl
     assert await counts() == (3, 2)
     assert (await at_bob.delete(f"/users/{bob.id}")).status_code == 200
     assert (await client.get("/chat/Dialog?count=1")).json() == {"items": {"count": 3}}
+
+
+async def test_a_quiet_dialog_gets_its_copies_again(
+    world: World, ann: User, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than one transaction writes, while in one dialog something goes on."""
+    monkeypatch.setattr(inbox, "BATCH", 2)
+    settling = Settling(database=world.database, transactions=world.writer, clock=world.clock)
+    ids = [(await create(client, type=2, name=f"g{number}"))["_id"] for number in range(4)]
+    for dialog_id in ids:
+        await world.send(dialog_id, ann)
+    world.clock.advance(inbox.QUIET_MS / 1000)
+    await world.send(ids[3], ann)
+    before = await items(client)
+    await settling.turn()
+    assert await items(client) == before
+
+    async def copied(tx: Tx) -> list[str]:
+        return sorted({dialog_id for dialog_id, _ in await inbox.copied_rows(tx, ids)})
+
+    assert await world.database.read(copied) == sorted(ids[:3])

@@ -290,7 +290,6 @@ class Suite:
         questions = {
             "page": ("/chat/Dialog", "list page of 100", min(PAGE, FEW)),
             "changed": (f"/chat/Dialog?updated_at[gt]={changed}", "what has changed", 21),
-            "changed_all": ("/chat/Dialog?updated_at[gt]=1", "what has changed, when all have", min(PAGE, FEW)),
             "count": ("/chat/Dialog?count=1", "count", 0),
         }
         asked = {short: Requests(server, there, (server.pid, *pids), _listed) for short in questions}
