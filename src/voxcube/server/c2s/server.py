@@ -9,8 +9,9 @@ from typing import Any
 
 from voxcube.server.c2s import websocket
 from voxcube.server.c2s.hub import Hub, Limits
-from voxcube.server.c2s.session import Session, Wire
+from voxcube.server.c2s.session import Session
 from voxcube.server.c2s.tcp import TcpConnection
+from voxcube.server.c2s.wire import Wire
 from voxcube.server.core.peers import client_behind, is_in, is_loopback
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
 from voxcube.xmpp.server import ServerStream

@@ -1,4 +1,4 @@
-"""One connection: its stream, its user, its stream management and its outbox.
+"""One session and its connection: the login, the stanzas that come in, stream management, and the end.
 
 Everything here runs on the event loop. Stanzas are handled one after the other; a handler that must wait (a fact that
 is not in memory) makes the stanzas behind it wait, and the socket is not read meanwhile.
@@ -10,19 +10,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any
 from xml.sax.saxutils import escape
 
 from voxcube.server.c2s.errors import is_outage
 from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.keepalive import MISSED
+from voxcube.server.c2s.outgoing import REQUEST, Outgoing
 from voxcube.server.c2s.pace import Pace
-from voxcube.server.c2s.resumption import Kept
+from voxcube.server.c2s.wire import NO_WIRE, Wire
 from voxcube.server.core.errors import TooManyRequests
-from voxcube.server.delivery.sessions import Screen
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.framing import WS_PING, ws_frame
+from voxcube.xmpp.framing import WS_PING
 from voxcube.xmpp.jid import parse_user_local, user_jid
 from voxcube.xmpp.server import AuthRequest, BindRequest, Closed, Event, ResumeRequest, ServerStream, StreamState
 from voxcube.xmpp.sm import CountTooHigh, InboundAcks, OutboundQueue, Ticket
@@ -31,50 +31,10 @@ from voxcube.xmpp.xml import Element, serialize
 log = logging.getLogger(__name__)
 
 INBOX_LIMIT = 64  # stanzas that wait behind one before the socket is not read any more
-ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
 MAX_RESOURCE = 1023  # bytes, RFC 7622 §3.1
-
-_R = b'<r xmlns="urn:xmpp:sm:3"/>'
 
 # What belongs to a connection, and changes hands when another one takes over the session.
 _CONNECTION = (*("stream", "peer", "door", "_wire", "_websocket"), *("_out", "_out_bytes", "_paused", "_reading"))
-
-
-class Wire(Protocol):
-    """What a session needs of its socket."""
-
-    def serve(self, session: Session) -> None:
-        """From now on this session gets what the socket tells."""
-
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None:
-        """Closes when all is written and the peer has read it, at the latest after some seconds."""
-
-    def abort(self) -> None:
-        """Closes at once; what is not written yet is lost."""
-
-    def unwritten(self) -> int:
-        """Bytes that the socket has not taken yet."""
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-class _NoWire:
-    """The connection of a session that waits to be resumed."""
-
-    def serve(self, session: Session) -> None: ...
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def unwritten(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-_NO_WIRE = _NoWire()
 
 
 class _Settled:
@@ -84,7 +44,7 @@ class _Settled:
 _SETTLED = _Settled()
 
 
-class Session:
+class Session(Outgoing):
     """A client's session and its connection; `delivery.sessions.Target` once it is available.
 
     With stream management a client may ask that the session outlives the connection: when that breaks, the session is
@@ -92,49 +52,31 @@ class Session:
     """
 
     __slots__ = (
-        *("_acks", "_asked", "_busy", "_handing", "_inbox", "_kept_bytes", "_looked_away", "_out", "_out_bytes"),
-        *("_paused", "_reading", "_resume_seconds", "_sent", "_settling", "_silent", "_slowed", "_task", "_timer"),
-        *("_uncounted", "_websocket", "_wire", "address", "app_id", "archives", "available", "bare", "carbons"),
-        *("caught", "door", "ended", "full", "held", "hub", "js", "peer", "pending", "presence", "resume_id"),
-        *("rooms", "roster", "screen", "stream", "token_hash", "turn", "user_id"),
+        *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
+        *("_slowed", "_task", "_timer", "_uncounted", "app_id", "archives", "available", "bare", "carbons", "door"),
+        *("full", "js", "peer", "pending", "presence", "rooms", "roster", "token_hash", "turn"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
         """`peer` is the client's IP address. Call `begin` as soon as the wire works."""
-        self.hub = hub
+        super().__init__(hub, stream, wire, websocket=websocket)
         self.peer = peer
         self.door = ""  # by which it came, as the options name it
-        self.stream = stream
-        self._wire = wire
-        self._websocket = websocket
-        self.app_id = self.user_id = 0
+        self.app_id = 0
         self.token_hash: str | None = None  # of the session token that it logged in with
         self.bare = self.full = ""
-        self.address = b""
-        self.available = self.carbons = self.js = self.roster = self.ended = False
+        self.available = self.carbons = self.js = self.roster = False
         self.presence: Element | None = None
         self._looked_away = False
         self.archives = False  # the client reads the archive, so that what it sends belongs there too
-        self.screen: Screen | None = None  # what keeps stanzas back
         self.rooms: set[str] = set()  # dialogs whose room was joined
         self.pending: dict[str, Any] = {}  # dialog → last message of this session to it that is not committed
-        self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
-        self.caught: dict[str, int] | None = None  # dialog → up to which late messages were written
         self._acks: InboundAcks | None = None
-        # Not acknowledged: what handing it over means, and with a resume_id the stanza itself.
-        self._sent: OutboundQueue[tuple[str, int] | Kept | None] | None = None
-        self._asked = False
-        self.resume_id = ""  # by which the session can be resumed
-        self._resume_seconds = 0
-        self._kept_bytes = 0
+        self._resume_seconds = 0  # for which it waits for its client without a connection
         self._settling: asyncio.Future[None] | None = None
         self.turn = hub.next_turn()
         self._silent = 0  # rounds of the keep-alive without a sign of life
         self._slowed: asyncio.TimerHandle | None = None  # until it may be read again, as it has sent too fast
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._handing: list[tuple[str, int]] = []
-        self._paused = False
         self._reading = True
         self._busy = False
         self._inbox: deque[Any] = deque()
@@ -388,19 +330,6 @@ class Session:
         except RemoteProtocolError as error:
             self.fail(error.condition, error.text, error.detail if isinstance(error, CountTooHigh) else None)
 
-    def _settle(self, h: int) -> None:
-        """The client has got `h` stanzas. Raises CountTooHigh."""
-        assert self._sent is not None
-        settled = self._sent.acked(h)
-        self._asked = False
-        for item in settled:
-            if item is None:
-                continue
-            if item[1]:
-                self.hub.handed.note(item[0], self.user_id, item[1])
-            if len(item) == 4:
-                self._kept_bytes -= _size(item)
-
     @property
     def handled_count(self) -> int:
         """How many of the client's stanzas are handled (XEP-0198 `h`)."""
@@ -411,11 +340,11 @@ class Session:
     @property
     def detached(self) -> bool:
         """Whether the session waits for its client's next connection. It is available all the same."""
-        return self._wire is _NO_WIRE and not self.ended
+        return self._wire is NO_WIRE and not self.ended
 
     def _detach(self) -> None:
         """The connection is broken. What is under way is handled all the same; what is delivered is kept."""
-        wire, self._wire = self._wire, _NO_WIRE
+        wire, self._wire = self._wire, NO_WIRE
         wire.abort()
         self._drop_output()
         self._paused = True
@@ -478,7 +407,7 @@ class Session:
         self.hub.connected.add(self)
         self._attention_changed()
         new._drop_output()
-        if new._wire is _NO_WIRE:
+        if new._wire is NO_WIRE:
             self.hub.connected.discard(new)
             new.end()
         else:
@@ -521,7 +450,7 @@ class Session:
             self.send_raw(WS_PING, framed=True)
         elif self._sent is not None:
             self._asked = True
-            self.send_raw(_R)
+            self.send_raw(REQUEST)
         else:
             # Without a `from` Flutter crashes (quirks A26).
             self.send(
@@ -539,112 +468,11 @@ class Session:
     @property
     def inactive(self) -> bool:
         """Whether nobody looks at it (`delivery.sessions.Target`)."""
-        return self._looked_away or self._wire is _NO_WIRE
+        return self._looked_away or self._wire is NO_WIRE
 
     def _attention_changed(self) -> None:
         if self.available:
             self.hub.sessions.on_change(self.user_id)
-
-    # -- bytes out -------------------------------------------------------------------------------------------------
-
-    def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
-        """Writes a stanza addressed to this session (`delivery.sessions.Target`)."""
-        if self.held is not None:  # also what has no number: an edit comes behind its message
-            self.held.append((head, tail, dialog_id, seq))
-            return
-        if seq and self.caught and seq <= self.caught.get(dialog_id, 0):
-            return
-        if self.screen is not None and not self.screen.passes(head):
-            if seq and not self.screen.active:  # none of the user's sessions will be shown it
-                self.hub.handed.note(dialog_id, self.user_id, seq)
-            return
-        self.hub.counts.delivered += 1
-        data = head + self.address + tail
-        self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
-        if self._sent is None:
-            if seq:
-                self._handing.append((dialog_id, seq))
-        elif self.resume_id:
-            self._keep((dialog_id, seq, head, tail))
-        elif self._sent.sent((dialog_id, seq) if seq else None) >= ASK_EVERY:
-            self.ask()
-
-    def send(self, stanza: bytes) -> None:
-        """Writes a stanza that is complete already (a reply)."""
-        self.send_raw(stanza)
-        if self._sent is not None:
-            if self.resume_id:
-                self._keep(("", 0, stanza, None))
-            elif self._sent.sent(None) >= ASK_EVERY:
-                self.ask()
-
-    def _keep(self, item: Kept) -> None:
-        """The session can be resumed: what it was sent is kept until the client has it, or it is too much."""
-        assert self._sent is not None
-        self._kept_bytes += _size(item)
-        if self._sent.sent(item) >= ASK_EVERY:
-            self.ask()
-        if self._kept_bytes > self.hub.limits.unacknowledged_bytes and not self.ended:
-            self._too_slow()
-
-    def ask(self) -> None:
-        """Asks for an acknowledgement, unless one is asked for or nothing is open."""
-        if self._sent is None or not len(self._sent):
-            return
-        if not self._asked:
-            self._asked = True
-            self.send_raw(_R)
-        elif len(self._sent) > self.hub.limits.unacknowledged and not self.ended:
-            self._too_slow()
-
-    def send_raw(self, data: bytes, *, framed: bool = False) -> None:
-        """Puts bytes into the outbox; they are written at the end of this turn of the event loop."""
-        if self._websocket and not framed:
-            data = ws_frame(data)
-        if not self._out:
-            self.hub.outboxes.filled(self)
-        self._out.append(data)
-        if self._paused:
-            if self._wire is _NO_WIRE:
-                self._out.clear()
-                return
-            self._out_bytes += len(data)
-            if self._out_bytes > self.hub.limits.outbox_bytes and not self.ended:
-                self._too_slow()
-
-    def _too_slow(self) -> None:
-        """What a slow reader misses comes to it from storage when it is back."""
-        log.info("a slow reader is disconnected")
-        self.end()
-        self._wire.abort()
-
-    def write_stream(self) -> None:
-        """Moves what the stream machine has queued into the outbox."""
-        data = self.stream.data_to_send()
-        if data:
-            self.send_raw(data, framed=True)
-
-    def flush(self) -> None:
-        """Writes the outbox, unless the socket is full."""
-        if self._paused or self.ended or not self._out:
-            return
-        out = self._out
-        self._wire.write(out[0] if len(out) == 1 else b"".join(out))
-        self._out = []
-        self._out_bytes = 0
-        if self._handing:
-            note, user_id = self.hub.handed.note, self.user_id
-            for dialog_id, seq in self._handing:
-                note(dialog_id, user_id, seq)
-            self._handing.clear()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-        self._out_bytes = 0
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self.flush()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -717,15 +545,6 @@ class Session:
             if unacked:
                 self.hub.resumption.undelivered(self, unacked)
             self._sent = OutboundQueue()
-
-    def _drop_output(self) -> None:
-        self._out = []
-        self._out_bytes = 0
-        self._handing.clear()
-
-
-def _size(item: Kept) -> int:
-    return len(item[2]) + (0 if item[3] is None else len(item[3]))
 
 
 def has_content(stanza: Element) -> bool:

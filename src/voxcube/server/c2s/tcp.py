@@ -8,7 +8,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from voxcube.server.c2s.session import Session, Wire
+from voxcube.server.c2s.session import Session
+from voxcube.server.c2s.wire import Wire
 
 # Makes the session of a new connection: (wire, peer address, the peer's X-Forwarded-For or "").
 SessionMaker = Callable[[Wire, str, str], Session]
