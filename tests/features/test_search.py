@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -268,6 +269,30 @@ async def test_a_dialog_is_indexed_in_steps_when_it_is_due(world: World, monkeyp
     assert await world.database.value(TEXT_COUNT) == search.STEP
     await world.indexer.run()
     assert await world.database.value(TEXT_COUNT) == search.STEP
+
+
+async def test_indexing_and_editing_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several nodes may index one dialog while its messages are edited and deleted: no text is lost, doubled or old."""
+    monkeypatch.setattr(search, "ROWS", 3)
+    ann = await world.user("ann")
+    dialog_id = await dialog(world, ann, name="busy")
+    sent = [await world.send(dialog_id, ann, f"first text {number}") for number in range(30)]
+    client = await world.login(ann)
+
+    async def edit(number: int) -> None:
+        change = {"chat_dialog_id": dialog_id, "message": f"second text {number}"}
+        assert (await client.put(f"/chat/Message/{sent[number].message_id}", json=change)).status_code == 200
+
+    async def remove(number: int) -> None:
+        assert (await client.delete(f"/chat/Message/{sent[number].message_id}?force=1")).status_code == 200
+
+    steps = [index(world, dialog_id) for _ in range(3)]
+    await asyncio.gather(*steps, *(edit(number) for number in range(10)), *(remove(number) for number in range(10, 15)))
+    await index(world, dialog_id)
+    assert await world.database.value(TEXT_COUNT) == 25
+    monkeypatch.setattr(finding, "NEWEST", 0)
+    assert sorted(await found(client, "first text")) == sorted(f"first text {number}" for number in range(15, 30))
+    assert sorted(await found(client, "second text")) == sorted(f"second text {number}" for number in range(10))
 
 
 async def test_what_a_dead_node_left_is_found_by_the_walk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
