@@ -197,6 +197,16 @@ async def test_an_edit_is_seen_and_told(world: World, pair: Pair) -> None:
     )
 
 
+@pytest.mark.parametrize("body", ["x\u0001", "x\uffff", "x" * 300_000])
+async def test_what_no_stanza_can_carry_is_no_new_text(world: World, pair: Pair, body: str) -> None:
+    group = await dialog(world, pair.ann, pair.bob)
+    send = await world.send(group, pair.ann, "old")
+    answer = await pair.one.put(f"{MESSAGE}/{send.message_id}", json={"chat_dialog_id": group, "message": body})
+    assert answer.status_code == 422
+    assert [item["message"] for item in await seen(pair.two, group)] == ["old"]
+    assert world.parcels.take() == []
+
+
 async def test_reading_named_messages_tells_their_senders(world: World, pair: Pair) -> None:
     cyd = await world.user("cyd")
     group = await dialog(world, pair.ann, pair.bob, cyd)

@@ -14,7 +14,9 @@ from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.encode import frame
 from voxcube.server.features.messages.service import Facts
 from voxcube.xmpp.payloads import changes, extra_params, markers
-from voxcube.xmpp.xml import to_xml
+from voxcube.xmpp.xml import is_text, to_xml
+
+LARGEST = 240 * 1024  # bytes of a text, so that its stanza is within 256 KiB
 
 
 class ChangeNotices:
@@ -24,6 +26,13 @@ class ChangeNotices:
         self._router = router
         self._domain = domain
         self._ids = ids
+
+    def check(self, body: str) -> None:
+        """Raises ValueError for a text that no stanza can carry: it would stall Flutter for good (quirks A19)."""
+        if not is_text(body):
+            raise ValueError("holds a character that XML forbids")
+        if len(escape(body).encode()) > LARGEST:
+            raise ValueError(f"is too long (maximum is {LARGEST} bytes)")
 
     def edited(self, facts: Facts, user_id: int, message_id: str, seq: int, body: str, *, last: bool) -> None:
         """The message has a new text; `last`: it is the dialog's last one."""

@@ -44,6 +44,9 @@ class Outcome:
 class Notices(Protocol):
     """Tells the others what somebody has changed by REST (`features.changes.encode`)."""
 
+    def check(self, body: str) -> None:
+        """Raises ValueError for a text that cannot be told."""
+
     def edited(self, facts: Facts, user_id: int, message_id: str, seq: int, body: str, *, last: bool) -> None: ...
 
     def deleted(self, facts: Facts, user_id: int, message_id: str, seq: int) -> None: ...
@@ -172,6 +175,11 @@ class ChangeService:
         """
         if ids is None and body is not None:
             raise Invalid({"message": ["can only be changed for messages that are named"]})
+        if body is not None:
+            try:
+                self._notices.check(body)
+            except ValueError as error:
+                raise Invalid({"message": [str(error)]}) from None
         facts = await self._readable(app_id, user_id, dialog_id)
         kinds = [kind for kind, wanted in ((READ, read), (DELIVERED, delivered and not read)) if wanted]
         await self._writer.settled(dialog_id)
