@@ -225,7 +225,7 @@ async def test_blocking_and_last_activity(node: Node) -> None:
 
 
 async def test_reads_the_archive_and_is_in_it(node: Node) -> None:
-    ann, bob = node.people["ann"], await node.person()
+    ann, bob = await node.person(), await node.person()
     async with standard(node, bob, "xmpps") as user, sdk_user(node, ann) as cube:
         await user.until("session_start")
         user.client.send_presence()
