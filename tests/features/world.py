@@ -14,7 +14,7 @@ import httpx
 from tests.rest.contract import CheckedTransport, Contract
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.ids import Ids
-from voxcube.server.core.models import App, AppSettings, Dialog, User
+from voxcube.server.core.models import App, AppSettings, Dialog, Turn, User
 from voxcube.server.delivery.router import GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.apps.service import AppService
@@ -80,7 +80,9 @@ class ReactionNotices:
     def __init__(self) -> None:
         self.told: list[tuple[str, int, str, str | None, str | None]] = []
 
-    def tell(self, dialog: Dialog, user_id: int, message_id: str, *, added: str | None, removed: str | None) -> None:
+    def tell(
+        self, dialog: Dialog, user_id: int, message_id: str, turn: Turn, *, added: str | None, removed: str | None
+    ) -> None:
         self.told.append((dialog.id, user_id, message_id, added, removed))
 
 
@@ -97,6 +99,9 @@ class Parcels(list[Parcel]):
         pass
 
     def send(self, parcel: Parcel) -> None:
+        self.append(parcel)
+
+    def change(self, parcel: Parcel, turn: Turn) -> None:
         self.append(parcel)
 
     def has_others(self, user_id: int, origin: bytes) -> bool:

@@ -42,14 +42,53 @@ async def test_edits_reactions_and_deletes(postgres_server: PostgresServer, tmp_
             assert (await theirs.messages.unread(dialog.id)).total == 0
 
 
-async def test_a_hail_of_edits_ends_with_the_last_one(postgres_server: PostgresServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weather", [Weather(), Weather(delay=0.2)], ids=["perfect", "slow"])
+async def test_a_hail_of_edits_ends_with_the_last_one(
+    postgres_server: PostgresServer, tmp_path: Path, weather: Weather
+) -> None:
     """Whoever applies the events as they come shows what the history has, on either node."""
-    async with joined(postgres_server.create_database(), tmp_path, "alice", "bob") as cluster:
+    async with joined(postgres_server.create_database(), tmp_path, "alice", "bob", weather=weather) as cluster:
         alice, bob = await cluster.seat("alice", 0, rest=True), await cluster.seat("bob", 1, rest=True)
         group = await alice.cube.dialogs.create_group("Both", [bob.user_id])
         edited = bob.cube.chat.edited()
         sent = await alice.cube.chat.send(group, "version 0")
+        await bob.until(lambda: bob.got(group.id) == [sent.id])
+        await alice.cube.chat.edit(sent, group, "version 0, said again")
+        await next_of(edited)  # from here on Bob's node knows where the dialog is
         edits = [asyncio.create_task(alice.cube.chat.edit(sent, group, f"version {n}")) for n in range(1, 31)]
         await asyncio.gather(*edits)
         assert [(await next_of(edited)).body for _ in edits] == [f"version {n}" for n in range(1, 31)]
         assert [message.body for message in await bob.cube.messages.list(group.id)] == ["version 30"]
+
+
+async def test_changes_of_everybody_come_in_the_order_of_the_database(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """Edits, then the deletion behind them; reactions that come and go; by both users, private and in a group."""
+    url = postgres_server.create_database()
+    async with joined(url, tmp_path, "alice", "bob", "carol", weather=Weather(delay=0.2)) as cluster:
+        alice, bob = await cluster.seat("alice", 0, rest=True), await cluster.seat("bob", 1, rest=True)
+        carol = await cluster.seat("carol", 1)
+        group = await alice.cube.dialogs.create_group("All", [bob.user_id, carol.user_id])
+        private = await alice.cube.dialogs.create_private(bob.user_id)
+        for dialog, watcher in ((group, carol), (private, bob)):
+            events = {name: getattr(watcher.cube.chat, name)() for name in ("edited", "deleted", "reactions")}
+            kept = await alice.cube.chat.send(dialog, "kept")
+            gone = await alice.cube.chat.send(dialog, "gone")
+            await watcher.until(lambda: len(watcher.got(dialog.id)) == 2)  # noqa: B023
+            await alice.cube.messages.update(dialog.id, gone.id, body="soon gone")
+            assert (await next_of(events["edited"])).body == "soon gone"
+            shown: set[tuple[int, str]] = set()
+            for turn in range(4):  # each waits for the one before, the words of it do not
+                await alice.cube.messages.react(kept.id, add=f"+{turn}", remove=f"+{turn - 1}" if turn else None)
+                await bob.cube.messages.react(kept.id, add=f"-{turn}", remove=f"-{turn - 1}" if turn else None)
+                await alice.cube.messages.update(dialog.id, gone.id, body=f"version {turn}")
+            await alice.cube.messages.delete(gone.id, force=True)
+            assert (await next_of(events["deleted"])).message_id == gone.id
+            # All edits have come before the deletion.
+            assert [(await next_of(events["edited"])).body for _ in range(4)] == [f"version {n}" for n in range(4)]
+            for _ in range(8):
+                event = await next_of(events["reactions"])
+                shown |= {(event.user_id, reaction) for reaction in event.added}
+                shown -= {(event.user_id, reaction) for reaction in event.removed}
+            assert shown == {(alice.user_id, "+3"), (bob.user_id, "-3")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 #: What a member has had of a message: kinds of receipts, as they are stored.
 DELIVERED = 1
@@ -19,6 +19,18 @@ class DialogType(IntEnum):
     GROUP = 2
     PRIVATE = 3
     PUBLIC = 4
+
+
+class Turn(NamedTuple):
+    """When a change of a message is told: as the `number`th of its dialog, behind the message `seq`, and to the members
+    of that version. All are 0 for what was never stored."""
+
+    number: int = 0
+    seq: int = 0
+    members_version: int = 0
+
+
+NO_TURN = Turn()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ class Position(NamedTuple):
     type: int
     seq: int
     created_at: int  # ms, of the dialog
+    changes: int = 0  # of its messages, so far
 
 
 Positions = Callable[[Sequence[int]], Awaitable[Iterable[Position]]]
@@ -51,10 +52,14 @@ class _Present:
 class Listening:
     """Follows the users of this node."""
 
-    def __init__(self, bus: Bus, gate: Gate[Any], positions: Positions, now_ms: Callable[[], int]) -> None:
-        """`positions(users)` gives all dialogs that these users have a row in."""
+    def __init__(
+        self, bus: Bus, gate: Gate[Any], changes: Gate[Any], positions: Positions, now_ms: Callable[[], int]
+    ) -> None:
+        """`gate` orders messages, `changes` what changes them. `positions(users)` gives all dialogs that these users
+        have a row in."""
         self._bus = bus
         self._gate = gate
+        self._changes = changes
         self._positions = positions
         self._now_ms = now_ms
         self._users: dict[int, _Present] = {}
@@ -97,7 +102,7 @@ class Listening:
         if not self._apps[present.app_id]:
             del self._apps[present.app_id]
             for stream in self._broadcasts.pop(present.app_id, ()):
-                self._gate.stop(stream)
+                self._stop(stream)
 
     def knows(self, user_id: int) -> bool:
         """Whether all that concerns the user is listened to: its dialogs of before are known."""
@@ -123,7 +128,7 @@ class Listening:
             raise
         if self._users.get(user_id) is present:
             for row in rows:
-                self._listen(present, _stream(row), row.seq)
+                self._listen(present, _stream(row), row.seq, row.changes)
         else:
             self._release(present)
 
@@ -138,7 +143,11 @@ class Listening:
                 if self._groups[stream]:
                     continue
                 del self._groups[stream]
-            self._gate.stop(stream)
+            self._stop(stream)
+
+    def _stop(self, stream: Stream) -> None:
+        self._gate.stop(stream)
+        self._changes.stop(stream)
 
     def _hear(self, present: _Present, slot: int) -> bool:
         """Whether the slot was not heard before."""
@@ -160,7 +169,7 @@ class Listening:
             del self._slots[slot]
             self._bus.unsubscribe(slot)
 
-    def _listen(self, present: _Present, stream: Stream, seq: int) -> bool:
+    def _listen(self, present: _Present, stream: Stream, seq: int, changes: int | None = None) -> bool:
         """Whether nobody here listened to the stream before."""
         if stream in present.streams:
             return False
@@ -170,6 +179,8 @@ class Listening:
         if self._gate.knows(stream):
             return False
         self._gate.start(stream, seq)
+        if changes is not None:
+            self._changes.start(stream, changes)
         return True
 
     # -- dialogs ---------------------------------------------------------------------------------------------------
@@ -177,7 +188,7 @@ class Listening:
     def began(self, user_id: int, dialog_id: str) -> None:
         """A private dialog of the user that is younger than its coming here."""
         if self.knows(user_id):
-            self._listen(self._users[user_id], (dialog_id, user_id), 0)
+            self._listen(self._users[user_id], (dialog_id, user_id), 0, 0)
 
     def joined(self, user_id: int, dialog_id: str, seq: int) -> None:
         """A user became a member of a dialog that had `seq` messages then."""
@@ -192,7 +203,10 @@ class Listening:
     async def _look(self, user_id: int) -> None:
         await self._bus.ready()
         for row in await self._read((user_id,)):
-            self._gate.hint(_stream(row), row.seq)
+            stream = _stream(row)
+            if self._gate.knows(stream):
+                self._changes.start(stream, row.changes)
+            self._gate.hint(stream, row.seq)
 
     def met(self, app_id: int, dialog_id: str, seq: int) -> None:
         """A broadcast dialog with `seq` messages: everybody in the application listens to it from now on."""
@@ -235,7 +249,7 @@ class Listening:
                 self._hear(present, dialog_slot(row.dialog_id))
             # A dialog made after the user came is followed from its beginning, one that it was added to from here.
             new = stream[1] or row.created_at > present.came_at - NEW_MS
-            self._listen(present, stream, 0 if new else row.seq)
+            self._listen(present, stream, 0 if new else row.seq, row.changes)
         self._gate.hint(stream, row.seq)
 
     def _start(self, work: Any) -> asyncio.Task[None]:

@@ -17,6 +17,7 @@ import msgspec
 from voxcube.server.cluster.bus import Bus, app_slot, dialog_slot, user_slot
 from voxcube.server.cluster.gate import AGAIN, Gate, Stream
 from voxcube.server.cluster.tally import Tally
+from voxcube.server.core.models import Turn
 from voxcube.server.delivery.listening import Listening, Positions
 from voxcube.server.delivery.sessions import Sessions
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
 DIGEST_SECONDS = (0.5, 1.5, 5.0)  # after a burst of a stream its last number is said again: lost words are noticed
 KEYS_TOLD = 1000  # forgotten facts in one word: a bus has a largest one
+CHANGE_PATIENCE = 0.5  # seconds that a change may be late: it cannot be read again
 HELD = 1000  # parcels of a dialog kept while its members cannot be read
 
 BROADCAST = 1  # dialog type
@@ -41,7 +43,8 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored; `members_version` says which members a
     stored group message is for: facts with a lower one are out of date. Without a `head` it is delivered to nobody, and
     only takes its place in the order.
-    What changes a stored message names that one's number in `after`: it is not delivered before it.
+    What is not stored itself names in `after` a stored message that it is not delivered before; and the changes of a
+    dialog's messages have numbers of their own, `change`, in whose order they are delivered.
     """
 
     kind: int
@@ -54,6 +57,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     origin: bytes = b""
     members_version: int = 0
     after: int = 0
+    change: int = 0
 
 
 class Hiding(Protocol):
@@ -103,11 +107,12 @@ class Router:
         self._forget_all = forget_all
         self._hiding = hiding
         self._gate: Gate[Parcel] = Gate(self._deliver, recover)
+        self._changes: Gate[Parcel] = Gate(self._follow, _nothing, patience=CHANGE_PATIENCE)
         self._tally = Tally(self.interrupted)
         self._told = 0
         self.on_beat: Callable[[str], None] = lambda name: None  # a node of this name lives
         self._words: dict[bytes, Callable[[bytes], None]] = {}  # what features say to each other
-        self._listening = Listening(bus, self._gate, positions, now_ms)
+        self._listening = Listening(bus, self._gate, self._changes, positions, now_ms)
         self._held: dict[str, list[Parcel]] = {}  # group parcels waiting for the dialog's members to be read
         self._bursts: dict[Stream, list[int]] = {}  # slot, last number, times it was said
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,10 +138,14 @@ class Router:
             if not self._gate.knows(stream):
                 self._meet(parcel, stream)
             self._gate.offer(stream, parcel.seq, parcel)
-        elif parcel.after:
-            self._gate.follow(_stream(parcel), parcel.after, parcel)
         else:
-            self._deliver(parcel)
+            self._in_turn(parcel)
+
+    def change(self, parcel: Parcel, turn: Turn) -> None:
+        """Delivers what tells of a change of a stored message, when it is its turn. What is lost on the way to another
+        node is not told there: only who reads the message again sees it changed."""
+        parcel.change, parcel.after, parcel.members_version = turn
+        self.send(parcel)
 
     def has_others(self, user_id: int, origin: bytes) -> bool:
         """Whether a user may have an available session besides the one with the address `origin`."""
@@ -253,14 +262,12 @@ class Router:
         elif not stream[1]:
             if not known:  # another dialog of the same slot
                 return
-        elif parcel.seq and not known:
+        elif (parcel.seq or parcel.after) and not known:
             self._listening.began(parcel.user_id, parcel.dialog_id)
         if parcel.seq:
             self._gate.offer(stream, parcel.seq, parcel)
-        elif parcel.after:
-            self._gate.follow(stream, parcel.after, parcel)
         else:
-            self._deliver(parcel)
+            self._in_turn(parcel)
 
     def _heard(self, payload: bytes) -> None:
         if payload[:1] == _BEAT:
@@ -287,6 +294,22 @@ class Router:
             self._listening.met(parcel.app_id, stream[0], parcel.seq - 1)
         else:  # the sender is a member all the same: the word of it is late
             self._listening.joined(parcel.user_id, stream[0], parcel.seq - 1)
+
+    def _in_turn(self, parcel: Parcel) -> None:
+        """Delivers what is not stored, behind all that it must not overtake on its way."""
+        stream = _stream(parcel)
+        if not parcel.change or not self._gate.knows(stream):
+            self._follow(parcel)
+            return
+        # Of a stream whose count was not known when it began, the first that comes counts.
+        self._changes.start(stream, parcel.change - 1)
+        self._changes.offer(stream, parcel.change, parcel)
+
+    def _follow(self, parcel: Parcel) -> None:
+        if parcel.after:
+            self._gate.follow(_stream(parcel), parcel.after, parcel)
+        else:
+            self._deliver(parcel)
 
     # -- the table -------------------------------------------------------------------------------------------------
 
@@ -381,9 +404,15 @@ class Router:
         self._tally.close()
         await self._listening.close()
         await self._gate.close()
+        await self._changes.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _nothing(stream: Stream, low: int, high: int) -> dict[int, Parcel]:
+    """What tells of a change is kept nowhere."""
+    return {}
 
 
 def _stream(parcel: Parcel) -> Stream:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from voxcube.server.core.models import NO_TURN, Turn
 from voxcube.server.storage import inbox, reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ
@@ -108,6 +109,13 @@ _SET_PINNED = Query(
     update(dialogs).where(dialogs.c.id == _D).values(pinned=bindparam("pinned"), updated_at=bindparam("now")),
     *("pinned", "now", "dialog"),
 )
+_NUMBER = Query(
+    update(dialogs)
+    .where(dialogs.c.id == _D)
+    .values(changes=dialogs.c.changes + bindparam("more", type_=dialogs.c.changes.type))
+    .returning(dialogs.c.changes, dialogs.c.members_version),
+    *("more", "dialog"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,15 @@ async def find(tx: Tx, app_id: int, ids: Sequence[str]) -> dict[str, Found]:
     """The stored messages of an application with these ids, also those deleted not long ago."""
     rows = await tx.fetch(_FIND, app_id, list(ids))
     return {row[0]: Found(row[0], row[1], row[2], row[3], row[4] is not None) for row in rows}
+
+
+async def take_turns(tx: Tx, dialog_id: str, seqs: Sequence[int]) -> list[Turn]:
+    """The turns of changes of these messages, which are told in this order after the commit. It locks the dialog."""
+    row = await tx.row(_NUMBER, len(seqs), dialog_id)
+    if row is None:  # the dialog has gone, with all that there was to tell
+        return [NO_TURN for _ in seqs]
+    first = row[0] - len(seqs) + 1
+    return [Turn(number, seq, row[1]) for number, seq in enumerate(seqs, first)]
 
 
 async def edit(

@@ -76,7 +76,9 @@ _RANGE = Query(
     *("dialog", "low", "high"),
 )
 _POSITIONS = Query(
-    select(members.c.user_id, members.c.dialog_id, members.c.type, dialogs.c.seq, dialogs.c.created_at)
+    select(
+        members.c.user_id, members.c.dialog_id, members.c.type, dialogs.c.seq, dialogs.c.created_at, dialogs.c.changes
+    )
     .join(dialogs, dialogs.c.id == members.c.dialog_id)
     .where(in_list(members.c.user_id, "users"), or_(members.c.active, members.c.type == PRIVATE)),
     "users",
@@ -144,7 +146,7 @@ class LateStore:
         return await self._database.read(read)
 
     async def positions(self, user_ids: Sequence[int]) -> list[Row]:
-        """(user, dialog, type, seq, created_at in ms) of the dialogs of these users."""
+        """(user, dialog, type, seq, created_at in ms, number of changes) of the dialogs of these users."""
         return await self._database.fetch(_POSITIONS, list(user_ids))
 
     async def members_version(self, dialog_id: str) -> int:

@@ -36,6 +36,7 @@ _FIND = Query(
     ),
     *("viewer", "app", "id"),
 )
+_LOCK_DIALOG = Query(select(dialogs.c.id).where(dialogs.c.id == bindparam("dialog")).with_for_update(), "dialog")
 _LOCK_MESSAGE = Query(
     select(messages.c.seq)
     .where(messages.c.dialog_id == bindparam("dialog"), messages.c.seq == bindparam("seq"))
@@ -85,7 +86,8 @@ async def forget_user(tx: Tx, user_id: int) -> None:
 async def change(
     tx: Tx, dialog_id: str, seq: int, user_id: int, *, add: str | None, remove: str | None, now_ms: int
 ) -> Reacted | None:
-    """Removes one reaction of the user's and adds one; None when the message is gone."""
+    """Removes one reaction of the user's and adds one; None when the message is gone. It locks the dialog."""
+    await tx.row(_LOCK_DIALOG, dialog_id)
     if await tx.row(_LOCK_MESSAGE, dialog_id, seq) is None:
         return None
     removed = remove is not None and await tx.execute(_REMOVE, dialog_id, seq, remove, user_id) > 0

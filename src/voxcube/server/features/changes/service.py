@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.ids import is_object_id
-from voxcube.server.core.models import DELIVERED, READ, DialogType
+from voxcube.server.core.models import DELIVERED, NO_TURN, READ, DialogType, Turn
 from voxcube.server.features.messages.service import Facts, FactSource
 from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.storage import broadcasts, changes, offline, receipts
@@ -47,9 +47,9 @@ class Notices(Protocol):
     def check(self, body: str) -> None:
         """Raises ValueError for a text that cannot be told."""
 
-    def edited(self, facts: Facts, user_id: int, message_id: str, seq: int, body: str, *, last: bool) -> None: ...
+    def edited(self, facts: Facts, user_id: int, message_id: str, turn: Turn, body: str, *, last: bool) -> None: ...
 
-    def deleted(self, facts: Facts, user_id: int, message_id: str, seq: int) -> None: ...
+    def deleted(self, facts: Facts, user_id: int, message_id: str, turn: Turn) -> None: ...
 
     def marked(self, facts: Facts, user_id: int, message_id: str, sender_id: int, *, read: bool) -> None: ...
 
@@ -97,45 +97,46 @@ class ChangeService:
                 raise Forbidden("You may not write here")
         return facts
 
-    async def edit(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, text: NewText) -> int:
-        """Edits a message of this dialog, behind all that was sent there before, and returns its number in there.
+    async def edit(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, text: NewText) -> Turn:
+        """Edits a message of this dialog, behind all that was sent there before, and returns when it is told.
 
-        0 when no message with this id was ever stored. Raises Forbidden for anybody else's, NotFound for a deleted one.
+        Raises Forbidden for anybody else's, NotFound for a deleted one.
         """
 
-        async def run(tx: Tx) -> int:
+        async def run(tx: Tx) -> Turn:
             found = await _one(tx, app_id, message_id)
             if found is None:
-                return 0
+                return NO_TURN
             if not _is_here(found, facts) or found.sender_id != user_id:
                 raise Forbidden("Only its author may edit a message")
             await self._edit(tx, found, text)
-            return found.seq
+            [turn] = await changes.take_turns(tx, found.dialog_id, [found.seq])
+            return turn
 
         return await self._run(run, facts)
 
-    async def delete(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, to_user: int) -> int:
-        """Deletes a message of this dialog for everyone and returns its number; one that is gone already is no error.
+    async def delete(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, to_user: int) -> Turn:
+        """Deletes a message of this dialog for everyone and returns when it is told; one that is gone is no error.
 
-        0 when no message with this id was ever stored; then it does not wait for `to_user` either. Raises
-        Forbidden.
+        When no message with this id was ever stored it does not wait for `to_user` either. Raises Forbidden.
         """
 
-        async def run(tx: Tx) -> int:
+        async def run(tx: Tx) -> Turn:
             found = await _one(tx, app_id, message_id)
             if found is None:
                 if to_user:
                     await offline.withdraw(tx, to_user, message_id, f"{user_id}-{app_id}@")
-                return 0
+                return NO_TURN
             if not _is_here(found, facts) or not may_delete(facts, user_id, found.sender_id):
                 raise Forbidden("You may not delete this message")
             if found.there:
                 await changes.remove(tx, found.dialog_id, [found.seq], self._clock.now_ms())
-            return found.seq
+            [turn] = await changes.take_turns(tx, found.dialog_id, [found.seq])
+            return turn
 
         return await self._run(run, facts)
 
-    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, int]], facts: Facts | None) -> int:
+    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, Turn]], facts: Facts | None) -> Turn:
         if facts is None:
             return await self._writer.run(run)
         await self._writer.settled(facts.id)
@@ -193,28 +194,27 @@ class ChangeService:
             await self._writer.run(mark_all, dialog=dialog_id)
             return
 
-        async def run(tx: Tx) -> tuple[list[Found], bool, list[tuple[int, set[int]]]]:
-            found = [
-                one for one in (await changes.find(tx, app_id, ids)).values() if _is_here(one, facts) and one.there
-            ]
+        async def run(tx: Tx) -> tuple[list[Found], list[Turn], bool, list[tuple[int, set[int]]]]:
+            known = (await changes.find(tx, app_id, ids)).values()
+            found = sorted((one for one in known if _is_here(one, facts) and one.there), key=lambda one: one.seq)
             if not found:
                 raise NotFound("Message does not exist")
-            last = False
+            seqs = [one.seq for one in found]
+            turns, last = [NO_TURN for _ in found], False
             if body is not None:
                 if not may_write(facts, user_id) or any(one.sender_id != user_id for one in found):
                     raise Forbidden("Only its author may edit a message")
-                for one in sorted(found, key=lambda one: one.seq):
+                for one in found:
                     last = await self._edit(tx, one, NewText(body=body))
+                turns = await changes.take_turns(tx, dialog_id, seqs)
             await self._see(tx, facts, user_id)
-            seqs = [one.seq for one in found]
             marked = [(kind, await receipts.mark_seqs(tx, dialog_id, user_id, kind, seqs)) for kind in kinds]
-            return found, last, marked
+            return found, turns, last, marked
 
-        found, last, marked = await self._writer.run(run, dialog=dialog_id)
-        newest = max(one.seq for one in found)
-        for one in sorted(found, key=lambda one: one.seq):
+        found, turns, last, marked = await self._writer.run(run, dialog=dialog_id)
+        for one, turn in zip(found, turns, strict=True):
             if body is not None:
-                self._notices.edited(facts, user_id, one.id, one.seq, body, last=last and one.seq == newest)
+                self._notices.edited(facts, user_id, one.id, turn, body, last=last and one is found[-1])
             for kind, seqs in marked:
                 if one.seq in seqs:
                     self._notices.marked(facts, user_id, one.id, one.sender_id, read=kind == READ)
@@ -243,13 +243,16 @@ class ChangeService:
         return outcome
 
     async def _delete_for_all(self, facts: Facts, user_id: int, messages: Sequence[Found]) -> set[str]:
-        seqs = [one.seq for one in messages]
-        now_ms = self._clock.now_ms()
-        removed = await self._writer.run(lambda tx: changes.remove(tx, facts.id, seqs, now_ms), dialog=facts.id)
-        for one in messages:
-            if one.id in removed:
-                self._notices.deleted(facts, user_id, one.id, one.seq)
-        return set(removed)
+        async def run(tx: Tx) -> list[tuple[str, Turn]]:
+            gone = await changes.remove(tx, facts.id, [one.seq for one in messages], self._clock.now_ms())
+            told = [one for one in messages if one.id in gone]
+            turns = await changes.take_turns(tx, facts.id, [one.seq for one in told])
+            return [(one.id, turn) for one, turn in zip(told, turns, strict=True)]
+
+        removed = await self._writer.run(run, dialog=facts.id)
+        for id_, turn in removed:
+            self._notices.deleted(facts, user_id, id_, turn)
+        return {id_ for id_, _ in removed}
 
     async def _delete_for(self, facts: Facts, user_id: int, messages: Sequence[Found]) -> set[str]:
         seqs = [one.seq for one in messages]

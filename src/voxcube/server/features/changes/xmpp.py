@@ -5,6 +5,7 @@ from __future__ import annotations
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest
+from voxcube.server.core.models import Turn
 from voxcube.server.delivery.router import GROUP, OWN, Parcel, Router
 from voxcube.server.features.changes.service import ChangeService, NewText
 from voxcube.server.features.messages.encode import relay_to_user, relayed_tail
@@ -41,15 +42,15 @@ class ChangeStanzas:
                 properties=params.properties or None,
                 attachments=params.attachments or None,
             )
-            seq = await self._service.edit(app_id, user_id, facts, change.message_id, text)
+            turn = await self._service.edit(app_id, user_id, facts, change.message_id, text)
         else:
-            seq = await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
+            turn = await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
         if facts is not None:
             self._complete(stanza, extra, facts)
         if to_user:
-            self._relay(session, stanza, to_user, "" if facts is None else facts.id, seq)
+            self._relay(session, stanza, to_user, "" if facts is None else facts.id, turn)
         else:
-            self._relay_to_room(session, stanza, dialog_id, seq)
+            self._relay_to_room(session, stanza, dialog_id, turn)
 
     @staticmethod
     def _complete(stanza: Element, extra: Element | None, facts: Facts) -> None:
@@ -59,21 +60,21 @@ class ChangeStanzas:
         if extra is None:
             stanza.children.append(stamped)
 
-    def _relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str, seq: int) -> None:
+    def _relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str, turn: Turn) -> None:
         if to_user == session.user_id:
             head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
             tail = relayed_tail(stanza, "chat")
             self._router.send(Parcel(OWN, session.app_id, to_user, "", 0, head, tail, session.address))
         else:
-            relay_to_user(self._router, session, stanza, to_user, dialog_id=dialog_id, after=seq)
+            relay_to_user(self._router, session, stanza, to_user, dialog_id=dialog_id, turn=turn)
 
-    def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str, seq: int) -> None:
+    def _relay_to_room(self, session: Session, stanza: Element, dialog_id: str, turn: Turn) -> None:
         """To all members, and back to its own session: Flutter waits for the echo (quirks A16)."""
         app_id, user_id = session.app_id, session.user_id
         occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
         head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
         tail = relayed_tail(stanza, "groupchat")
-        self._router.send(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail, after=seq))
+        self._router.change(Parcel(GROUP, app_id, user_id, dialog_id, 0, head, tail), turn)
         if not session.available:
             session.deliver(head, tail, "", 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from voxcube.server.c2s.session import Session
+from voxcube.server.core.models import NO_TURN, Turn
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.service import Draft
@@ -152,20 +153,20 @@ def relayed_tail(stanza: Element, kind: str) -> bytes:
 
 
 def relay_to_user(
-    router: Router, session: Session, stanza: Element, to_user: int, *, dialog_id: str = "", after: int = 0
+    router: Router, session: Session, stanza: Element, to_user: int, *, dialog_id: str = "", turn: Turn = NO_TURN
 ) -> None:
     """Relays a marker or a change as it is: to a user's sessions, and as carbons to the sender's other ones.
 
-    `after` is the number in the dialog of the message that it comes behind.
+    `turn` is a change's.
     """
     app_id, user_id = session.app_id, session.user_id
     head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
     tail = relayed_tail(stanza, "chat")
-    router.send(Parcel(CHAT, app_id, to_user, dialog_id, 0, head, tail, after=after))
+    router.change(Parcel(CHAT, app_id, to_user, dialog_id, 0, head, tail), turn)
     if router.has_others(user_id, session.address):
         recipient = f"{to_user}-{app_id}@{session.hub.domain}".encode()
         head, tail = wrap_sent(session.bare.encode(), head, recipient, tail)
-        router.send(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, session.address, after=after))
+        router.change(Parcel(COPY, app_id, user_id, dialog_id, 0, head, tail, session.address), turn)
 
 
 def frame(sender: str, chat: bool, message_id: str, inner: str) -> Encoded:

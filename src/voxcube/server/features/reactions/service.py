@@ -7,9 +7,10 @@ from typing import Protocol
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Forbidden, Invalid, NotFound
-from voxcube.server.core.models import Dialog
+from voxcube.server.core.models import NO_TURN, Dialog, Turn
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.service import DialogService
+from voxcube.server.storage.changes import take_turns
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.reactions import Reacted, ReactionStore, change
 
@@ -21,7 +22,7 @@ class Notices(Protocol):
     """Tells everybody in the dialog (`features.reactions.encode`)."""
 
     def tell(
-        self, dialog: Dialog, user_id: int, message_id: str, *, added: str | None, removed: str | None
+        self, dialog: Dialog, user_id: int, message_id: str, turn: Turn, *, added: str | None, removed: str | None
     ) -> None: ...
 
 
@@ -53,18 +54,21 @@ class ReactionService:
         dialog, _ = await self._dialogs.readable(app_id, user_id, dialog_id)
         now_ms = self._clock.now_ms()
 
-        async def run(tx: Tx) -> Reacted:
+        async def run(tx: Tx) -> tuple[Reacted, Turn]:
             changed = await change(tx, dialog_id, seq, user_id, add=add, remove=remove, now_ms=now_ms)
             if changed is None:
                 raise NotFound("Message does not exist")
             if changed.kinds > KINDS:
                 raise Invalid({"add": [f"is one reaction too many (maximum is {KINDS} different ones)"]})
-            return changed
+            if not (changed.added or changed.removed):
+                return changed, NO_TURN
+            [turn] = await take_turns(tx, dialog_id, [seq])
+            return changed, turn
 
-        changed = await self._transactions.run(run, dialog=dialog_id)
+        changed, turn = await self._transactions.run(run, dialog=dialog_id)
         added, removed = add if changed.added else None, remove if changed.removed else None
         if added is not None or removed is not None:
-            self._notices.tell(dialog, user_id, message_id, added=added, removed=removed)
+            self._notices.tell(dialog, user_id, message_id, turn, added=added, removed=removed)
 
     async def of(self, app_id: int, user_id: int, message_id: str) -> dict[str, list[int]]:
         """Who has reacted with what; for strangers too where a preview is allowed. Raises NotFound, Forbidden."""
