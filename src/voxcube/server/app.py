@@ -42,6 +42,11 @@ from voxcube.server.features.changes import xmpp as message_changes
 from voxcube.server.features.changes.encode import ChangeNotices
 from voxcube.server.features.changes.retention import Retention
 from voxcube.server.features.changes.service import ChangeService
+from voxcube.server.features.contacts import xmpp as contacts
+from voxcube.server.features.contacts.encode import ActStanzas
+from voxcube.server.features.contacts.pushes import Pushes
+from voxcube.server.features.contacts.service import ContactService
+from voxcube.server.features.contacts.showing import Showing
 from voxcube.server.features.dialogs import rest as dialogs_rest
 from voxcube.server.features.dialogs import rest_admin, rest_changes
 from voxcube.server.features.dialogs.admin import DialogAdmin
@@ -74,7 +79,6 @@ from voxcube.server.features.reactions.service import ReactionService
 from voxcube.server.features.receipts import xmpp as receipts
 from voxcube.server.features.rooms import xmpp as rooms
 from voxcube.server.features.rooms.service import RoomService
-from voxcube.server.features.roster import xmpp as roster
 from voxcube.server.features.search import indexer as search_index
 from voxcube.server.features.search import rest as search_rest
 from voxcube.server.features.search.service import SearchService
@@ -100,6 +104,7 @@ from voxcube.server.rest.normalise import Limits as RequestLimits
 from voxcube.server.rest.openapi import describe
 from voxcube.server.storage.archive import ArchiveStore
 from voxcube.server.storage.cache import Cache
+from voxcube.server.storage.contacts import ContactStore
 from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.finding import Finder
@@ -249,6 +254,8 @@ class App:
             screens.changed(keys)
             blocks.changed(keys)
             watching.heard(keys)
+            showing.changed(keys)
+            pushes.changed(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
@@ -256,6 +263,8 @@ class App:
             router.tell_forgotten(keys)
             screens.changed(keys)
             blocks.changed(keys)
+            showing.changed(keys)
+            pushes.changed(keys)
             joined.forgotten(keys)
             logins.ended(keys)
 
@@ -264,6 +273,8 @@ class App:
             screens.doubt()
             blocks.doubt()
             watching.doubt()
+            showing.doubt()
+            pushes.doubt()
             joined.doubt()
             logins.doubt()
 
@@ -285,6 +296,22 @@ class App:
         room_service = RoomService(cache, everywhere)
         joined = rooms.Rooms(room_service, router, config.domain, name=node)
         cache.on_forget, cache.on_clear = said, joined.check_all
+        acts = ActStanzas(router, config.domain)
+        contact_service = ContactService(
+            store=ContactStore(database), facts=cache, privacy=privacy_service, transactions=writer, telling=acts
+        )
+        pushes = Pushes(contact_service, ids, config.domain)
+        stack.push_async_callback(pushes.close)
+        contact_stanzas = contacts.Contacts(contact_service, pushes, acts, config.domain)
+        showing = Showing(
+            router,
+            cache,
+            active=screens.active,
+            requests=contact_stanzas.give_requests,
+            domain=config.domain,
+            name=node,
+        )
+        joined.joined.on_node = showing.node
         online = OnlineTable(connected, writer, clock, config.node_name)
         last_activity = activity.LastActivity(
             ActivityService(
@@ -309,6 +336,7 @@ class App:
         await self._bus.start(router)
         stack.push_async_callback(self._bus.close)
         stack.push_async_callback(joined.close)
+        stack.push_async_callback(showing.close)
 
         # Features.
         async def private_between(app_id: int, a: int, b: int) -> str:
@@ -354,11 +382,11 @@ class App:
             functools.partial(late.encode, late=False),
             config.domain,
         )
-        presences = presence.Presence(router, late.catch_up, screens.came, name=node, now_ms=clock.now_ms)
+        presences = presence.Presence(router, late.catch_up, screens.came, showing, name=node, now_ms=clock.now_ms)
         features = [
             ping.feature(),
             carbons.feature(),
-            roster.feature(),
+            contacts.feature(contact_stanzas, showing),
             presence.feature(presences),
             rooms.feature(joined),
             messages.feature(stanzas),
@@ -380,6 +408,7 @@ class App:
             presences.gone(session)
             screens.gone(session)
             blocks.gone(session)
+            pushes.gone(session)
             watching.gone(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):

@@ -34,6 +34,7 @@ class Dispatch:
         self._messages: dict[str, MessageHandler] = {}
         self._presence: dict[str, PresenceHandler] = {}
         self._room_presence: dict[str, PresenceHandler] = {}
+        self._user_presence: dict[str, PresenceHandler] = {}
         for feature in features:
             tables: tuple[tuple[dict[Any, Any], Mapping[Any, Any]], ...] = (
                 (self._iq, feature.iq),
@@ -42,6 +43,7 @@ class Dispatch:
                 (self._messages, feature.messages),
                 (self._presence, feature.presence),
                 (self._room_presence, feature.room_presence),
+                (self._user_presence, feature.user_presence),
             )
             for table, rows in tables:
                 for key, handler in rows.items():
@@ -121,18 +123,20 @@ class Dispatch:
         """The handler of a request, and in whose name it answers."""
         if to and self._is_room(to):
             return self._room_iq.get(key), to
-        if to and key in self._user_iq and to.partition("/")[0].lower().endswith(f"@{self._domain}"):
+        if to and key in self._user_iq and self._is_user(to):
             return self._user_iq[key], to
         return (self._iq.get(key) if not to or self._is_ours(session, to) else None), self._domain
 
     def presence(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
-        """Handles a presence to the server or to a room; other addresses and types are passed over in silence."""
+        """Handles a presence to the server, a room or a user; other addresses and types are passed over in silence."""
         kind = stanza.attrs.get("type", "")
         to = stanza.attrs.get("to")
         if not to or to == self._domain:
             handler = self._presence.get(kind)
+        elif self._is_room(to):
+            handler = self._room_presence.get(kind)
         else:
-            handler = self._room_presence.get(kind) if self._is_room(to) else None
+            handler = self._user_presence.get(kind) if self._is_user(to) else None
         if handler is None:
             session.handled(ticket)
             return None
@@ -161,6 +165,9 @@ class Dispatch:
 
     def _is_ours(self, session: Session, to: str) -> bool:
         return to == self._domain or to.partition("/")[0].lower() == session.bare or to in session.hub.aliases
+
+    def _is_user(self, to: str) -> bool:
+        return to.partition("/")[0].lower().endswith(f"@{self._domain}")
 
     def _is_room(self, to: str) -> bool:
         """Whether it is the address of a room or in one, or that of the host of all rooms."""

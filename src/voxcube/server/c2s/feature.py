@@ -33,8 +33,8 @@ class Feature:
 
     `iq` by (type, namespace, element name) for requests to the server or the own account; `messages` by message type;
     `presence` by presence type ("" = available) for presence without an address; `room_iq` and `room_presence` for what
-    is addressed to a room, or to the host of all rooms; `user_iq` for what is addressed to a user, the own account or
-    another one: it is answered in that user's name.
+    is addressed to a room, or to the host of all rooms; `user_iq` and `user_presence` for what is addressed to a user,
+    the own account or another one: an iq is answered in that user's name.
     """
 
     name: str
@@ -45,3 +45,4 @@ class Feature:
     room_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)
     room_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     user_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
+    user_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)

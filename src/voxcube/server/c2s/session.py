@@ -54,7 +54,7 @@ class Session(Outgoing):
     __slots__ = (
         *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
         *("_slowed", "_task", "_timer", "_uncounted", "app_id", "archives", "available", "bare", "carbons", "door"),
-        *("full", "js", "peer", "pending", "presence", "rooms", "roster", "token_hash", "turn"),
+        *("full", "js", "peer", "pending", "presence", "rooms", "token_hash", "turn"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -65,7 +65,7 @@ class Session(Outgoing):
         self.app_id = 0
         self.token_hash: str | None = None  # of the session token that it logged in with
         self.bare = self.full = ""
-        self.available = self.carbons = self.js = self.roster = False
+        self.available = self.carbons = self.js = False
         self.presence: Element | None = None
         self._looked_away = False
         self.archives = False  # the client reads the archive, so that what it sends belongs there too

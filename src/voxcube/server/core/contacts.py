@@ -6,9 +6,9 @@ The state of an entry is four bits: whether the user gets the contact's presence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 TO, FROM, ASKED, ASKING = 1, 2, 4, 8
 
@@ -17,7 +17,7 @@ _NONE, _BOTH = 0, TO | FROM
 
 
 class Step(NamedTuple):
-    """What comes of an act: whether it goes on (to the contact's side, or to the user's sessions), and the new state."""
+    """What comes of an act: whether it goes on (to the contact's side, then to its sessions), and the new state."""
 
     goes_on: bool
     state: int
@@ -80,3 +80,12 @@ class ContactFacts:
 
 
 NOBODY: Final = ContactFacts()
+
+
+def forgotten(app_id: int, entries: Collection[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    """The facts that have changed with entries of users about contacts (`storage.cache.Cache.forget`)."""
+    users = sorted({user_id for user_id, _ in entries})
+    return [
+        *(("contacts", app_id, user_id) for user_id in users),
+        *(("contact", app_id, user_id, contact_id) for user_id, contact_id in sorted(entries)),
+    ]

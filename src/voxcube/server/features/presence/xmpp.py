@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, Parcel, Router
+from voxcube.server.features.presence.encode import UNAVAILABLE, presence_of
 from voxcube.xmpp import ns
-from voxcube.xmpp.xml import Element, to_xml
+from voxcube.xmpp.xml import Element
 
 MARK = b"o"
 
@@ -39,6 +41,16 @@ def _priority(stanza: Element) -> int:
         return 0
 
 
+class Others(Protocol):
+    """The user's contacts, who are shown its sessions (`features.contacts.showing`)."""
+
+    async def available(self, session: Session, *, first: bool) -> None:
+        """The session has become available, or says something new about it."""
+
+    def gone(self, session: Session, stanza: Element) -> None:
+        """The session is unavailable or has ended; `stanza` says so."""
+
+
 class Presence:
     """Availability of sessions."""
 
@@ -47,6 +59,7 @@ class Presence:
         router: Router,
         late: Callable[[Session], Awaitable[None]],
         screen: Callable[[Session], Awaitable[None]],
+        others: Others,
         *,
         name: str,
         now_ms: Callable[[], int],
@@ -62,6 +75,7 @@ class Presence:
             router.on_word(MARK, self._heard)
         self._late = late
         self._screen = screen
+        self._others = others
 
     async def available(self, session: Session, stanza: Element) -> None:
         """Makes the session a target of delivery; the first time it gets what came before."""
@@ -86,6 +100,7 @@ class Presence:
         if first:
             self._show_others(session)
             self._tell_other_nodes(session)
+        await self._others.available(session, first=first)
         if session.held is not None:
             await self._late(session)
 
@@ -102,17 +117,19 @@ class Presence:
         self._came_at.pop(session.address, None)
         if session.presence is not None:
             session.presence = None
-            self._tell_own(session, stanza or Element("presence", {"type": "unavailable"}))
+            said = stanza or Element("presence", {"type": UNAVAILABLE})
+            self._tell_own(session, said)
+            self._others.gone(session, said)
 
     def _tell_own(self, session: Session, stanza: Element) -> None:
         """RFC 6121 §4.2.2: the account's own available sessions see it, the sender included."""
-        self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, *_encoded(session, stanza)))
+        self._router.send(Parcel(CHAT, session.app_id, session.user_id, "", 0, *presence_of(session, stanza)))
 
     def _show_others(self, session: Session) -> None:
         """A session that becomes available learns of the account's other ones (RFC 6121 §4.2.2)."""
         for other in self._router.sessions.of(session.user_id):
             if isinstance(other, Session) and other is not session and other.presence is not None:
-                session.deliver(*_encoded(other, other.presence), "", 0)
+                session.deliver(*presence_of(other, other.presence), "", 0)
 
     # -- the user's sessions on other nodes ----------------------------------------------------------------------------
 
@@ -130,20 +147,12 @@ class Presence:
                 continue
             if session.address != word.address:
                 if not word.head and session.presence is not None:
-                    answer = _Word(self._name, word.user_id, word.address, 0, *_encoded(session, session.presence))
+                    answer = _Word(self._name, word.user_id, word.address, 0, *presence_of(session, session.presence))
                     self._router.say_to_user(MARK, word.user_id, _encode(answer))
             elif word.head:
                 session.deliver(word.head, word.tail, "", 0)
             elif (self._came_at.get(session.address, 0), self._name) < (word.at, word.node):
                 session.fail("conflict")  # the newer one stays (realtime §2.4)
-
-
-def _encoded(session: Session, stanza: Element) -> tuple[bytes, bytes]:
-    """A session's presence, before and after the receiver's address."""
-    kind = stanza.attrs.get("type")
-    inner = "".join(to_xml(child) for child in stanza.elements())
-    tail = '"' + (f' type="{kind}"' if kind else "") + (f">{inner}</presence>" if inner else "/>")
-    return b'<presence xmlns="jabber:client" from="' + session.address + b'" to="', tail.encode()
 
 
 def _session_request(session: Session, stanza: Element) -> None:

@@ -85,6 +85,8 @@ class Joined(Generic[S]):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._heard_at: dict[str, float] = {}
         self._gone: set[str] = set()  # nodes that were silent for long
+        #: Called with the name of a node that was silent for long, and when it is heard again.
+        self.on_node: Callable[[str, bool], None] = lambda node, lives: None
         if not router.alone:
             router.on_word(MARK, self._heard)
             router.on_beat = self._alive
@@ -271,6 +273,7 @@ class Joined(Generic[S]):
         if node in self._gone:
             self._gone.discard(node)
             self.doubt()
+            self.on_node(node, True)
 
     async def look(self) -> None:
         """Notices nodes that have died; called now and then."""
@@ -283,6 +286,7 @@ class Joined(Generic[S]):
                 if known is not None:
                     # What was said before counts again when the node turns out to live: it says it anew.
                     self._replace(dialog_id, room, _List(node, known.number, dialog_id, {}, False))
+            self.on_node(node, False)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from voxcube.server.core.clock import Clock
+from voxcube.server.core.contacts import forgotten
 from voxcube.server.core.errors import Forbidden, NotFound
 from voxcube.server.features.apps.service import Transactions
+from voxcube.server.storage import contacts
 from voxcube.server.storage.cache import Cache, Key
 from voxcube.server.storage.database import Contention, Tx
 from voxcube.server.storage.leaving import forget_user, is_somewhere, leave_dialogs, pairs_of
@@ -65,6 +67,7 @@ class Removal:
                 raise Contention("somebody has just put the user into a dialog")  # then all of this is done again
             await self._tokens.delete_all(tx, app_id=app_id, user_id=user_id)
             await forget_user(tx, user_id)
+            concerned = await contacts.forget_user(tx, user_id)
             if app is not None and app.settings.erase_messages:
                 await erase_user(tx, app_id, user_id)
             # Without the pairs a next message to the user finds that there is no such user.
@@ -73,6 +76,7 @@ class Removal:
                 *(("user", app_id, user_id), ("gone", user_id), ("privacy", app_id, user_id)),
                 *(("dialog", dialog_id) for dialog_id in left),
                 *(("pair", app_id, low, high) for low, high in pairs),
+                *forgotten(app_id, {(other_id, user_id) for other_id in concerned}),
             ]
 
         return await self._transactions.run(run)
