@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,6 +20,8 @@ from voxcube.server.rest.shape import as_list
 
 _ALIASES = {"ge": "gte", "le": "lte", "or": "in"}
 _KEY_MAX = 64
+_CONDITIONS_MAX = 50  # each one is a piece of the statement
+_PART_MAX = 1000  # characters that a text may be asked to contain: SQLite refuses long patterns
 
 
 class Kind(Enum):
@@ -46,18 +49,25 @@ def conditions(
 ) -> list[Condition]:
     """The conditions in a request; parameters that name none of ``fields`` are not filters.
 
-    Raises Invalid, by field, for an operator that the field has not, or a value of the wrong kind.
+    Raises Invalid for too many conditions, and by field for an operator that the field has not, or a wrong value.
     """
-    found: list[Condition] = []
+    found = list(itertools.islice(_all(tree, fields, aliases or {}, operators), _CONDITIONS_MAX + 1))
+    if len(found) > _CONDITIONS_MAX:
+        raise Invalid(f"Too many conditions (maximum is {_CONDITIONS_MAX})")
+    return found
+
+
+def _all(
+    tree: Tree, fields: Mapping[str, Kind], aliases: Mapping[str, str], operators: Collection[str]
+) -> Iterator[Condition]:
     for name, given in tree.items():
-        field = (aliases or {}).get(name, name)
+        field = aliases.get(name, name)
         kind = fields.get(field)
         if kind is Kind.OBJECT:
             for key, value in _by_key(field, given).items():
-                found.extend(replace(one, key=key) for one in _of_field(field, kind, value, operators))
+                yield from (replace(one, key=key) for one in _of_field(field, kind, value, operators))
         elif kind is not None:
-            found.extend(_of_field(field, kind, given, operators))
-    return found
+            yield from _of_field(field, kind, given, operators)
 
 
 def _by_key(field: str, given: Any) -> Tree:
@@ -101,6 +111,8 @@ def _condition(field: str, kind: Kind, operator: str, operand: Any) -> list[Cond
     if isinstance(operand, (list, dict)) or operand is None:
         raise Invalid({field: ["must be a single value"]})
     value = _value(field, kind, operand)
+    if operator == "ctn" and len(value) > _PART_MAX:
+        raise Invalid({field: [f"is too long (maximum is {_PART_MAX} characters)"]})
     if kind is Kind.MILLISECONDS and operator == "eq" and value % 1000 == 0:
         # Shown in seconds: equal to a second is anywhere in it.
         return [Condition(field, "gte", value), Condition(field, "lt", value + 1000)]
