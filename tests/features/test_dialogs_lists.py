@@ -169,6 +169,11 @@ async def test_broadcasts_are_in_everybodys_list_and_count_from_first_sight(
     facts = await world.cache.dialog(world.app.id, dialog_id)
     assert facts is not None
     assert ann.id not in facts.members
+    at_boss = await world.login(boss)
+    for change in ("push_all", "pull_all"):  # who may write to it has not read it for that
+        body = {change: {"admins_ids": [ann.id]}}
+        assert (await at_boss.put(f"/chat/Dialog/{dialog_id}/admins", json=body)).status_code == 200
+        assert await unread() == (1, 1)
     eve = await world.login(await world.user("eve", world.other), world.other)
     assert await items(eve) == []
 

@@ -129,14 +129,15 @@ class Locked:
 
     def join(self, user_id: int, now: int) -> None:
         """The user becomes a member, and may read what was before. In a group that counts as unread, and who comes
-        back goes on where it left; elsewhere counting begins now (rest §5)."""
+        back goes on where it left; in a public dialog counting begins now (rest §5). A broadcast, which it has been
+        reading before, stays as it is for the user."""
         row, dialog = self.row(user_id), self.dialog
         if row.active:
             return
-        row = replace(row, active=True, admin=False, hidden=False, joined_at=now)
-        if dialog.type is not DialogType.GROUP:
+        row = replace(row, active=True, admin=False, joined_at=now)
+        if dialog.type is DialogType.PUBLIC:
             row = replace(row, base=dialog.seq, settled=dialog.live)
-        elif user_id not in self.members:
+        elif dialog.type is DialogType.GROUP and user_id not in self.members:
             row = replace(row, base=dialog.cleared, settled=0)
         self.put(row)
 
