@@ -101,6 +101,9 @@ class Parcels(list[Parcel]):
     def send(self, parcel: Parcel) -> None:
         self.append(parcel)
 
+    def newest(self, dialog_id: str, user_id: int) -> int:
+        return 0
+
     def change(self, parcel: Parcel, turn: Turn) -> None:
         self.append(parcel)
 

@@ -72,6 +72,11 @@ class Gate(Generic[P]):
     def knows(self, stream: Stream) -> bool:
         return stream in self._last
 
+    def newest(self, stream: Stream) -> int:
+        """The highest number of the stream that has been heard of; 0 when nobody here listens to it."""
+        gap = self._gaps.get(stream)
+        return self._last.get(stream, 0) if gap is None else gap.upto
+
     def offer(self, stream: Stream, seq: int, parcel: P) -> None:
         """Takes a parcel with its number and delivers what is due. Of unknown streams nothing is."""
         last = self._last.get(stream)

@@ -147,6 +147,13 @@ class Router:
         parcel.change, parcel.after, parcel.members_version = turn
         self.send(parcel)
 
+    def newest(self, dialog_id: str, user_id: int) -> int:
+        """The number of the newest stored message that this node knows, for what is not stored and comes behind it.
+
+        `user_id` is somebody at this node in a private dialog, 0 in a group. 0 where all is delivered in order anyway.
+        """
+        return 0 if self.alone else self._gate.newest((dialog_id, user_id))
+
     def has_others(self, user_id: int, origin: bytes) -> bool:
         """Whether a user may have an available session besides the one with the address `origin`."""
         if not self.alone:

@@ -7,6 +7,7 @@ nodes. A read that was under way when its fact was forgotten answers its callers
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -26,6 +27,8 @@ T = TypeVar("T")
 Key = tuple[Any, ...]
 
 CAPACITY = 100_000  # facts
+DOUBT_SECONDS = 1.0  # between two reads by which one user asks whether it is still refused
+DOUBTS = 10_000  # remembered
 MISSING: Final = object()
 # Anybody may ask for these before a login: only those that exist are kept, or made-up ones would fill the memory.
 _NAMED_BY_STRANGERS = ("app", "auth_key", "admin_key")
@@ -81,6 +84,7 @@ class Cache:
         self._capacity = capacity
         self._facts: dict[Key, Any] = {}
         self._loading: dict[Key, asyncio.Future[Any]] = {}
+        self._doubts: dict[tuple[int, Key], float] = {}
         self._generation: int | None = None
         self.on_forget: Callable[[tuple[Key, ...]], None] | None = None  # tells the other nodes
         self.on_clear: Callable[[], None] = lambda: None  # nobody knows what has changed
@@ -172,6 +176,18 @@ class Cache:
         self.drop(keys)
         if self.on_forget is not None:
             self.on_forget(keys)
+
+    def doubt(self, user_id: int, key: Key) -> bool:
+        """Forgets here the fact by which a user is about to be refused: the word of a change on another node may be
+        late. False when that was done for this user a moment ago: then the fact stands."""
+        now = time.monotonic()
+        if now < self._doubts.get((user_id, key), 0.0):
+            return False
+        if len(self._doubts) >= DOUBTS:
+            self._doubts.clear()
+        self._doubts[user_id, key] = now + DOUBT_SECONDS
+        self.drop((key,))
+        return True
 
     def drop(self, keys: tuple[Key, ...]) -> None:
         """Forgets here only (another node has said so)."""

@@ -15,7 +15,7 @@ from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.ids import is_object_id
 from voxcube.server.core.models import DELIVERED, NO_TURN, READ, DialogType, Turn
-from voxcube.server.features.messages.service import Facts, FactSource
+from voxcube.server.features.messages.service import Facts, FactSource, facts_for, may_write, user_exists
 from voxcube.server.features.privacy.service import PrivacyService
 from voxcube.server.storage import broadcasts, changes, offline, receipts
 from voxcube.server.storage.changes import Found
@@ -84,13 +84,13 @@ class ChangeService:
         if not allowed:
             raise Blocked
         if to_user:
-            if not await self._facts.user(app_id, to_user):
+            if not await user_exists(self._facts, app_id, user_id, to_user):
                 raise NotFound("There is no such user")
             private = None if to_user == user_id else await self._facts.pair(app_id, user_id, to_user)
             if private is not None:
                 facts = await self._facts.dialog(app_id, private)
         else:
-            facts = await self._facts.dialog(app_id, dialog_id)
+            facts = await facts_for(self._facts, app_id, user_id, dialog_id, may_write)
             if facts is None or facts.type == DialogType.PRIVATE:
                 raise NotFound("The dialog does not exist")
             if not may_write(facts, user_id):
@@ -231,7 +231,7 @@ class ChangeService:
             if (found := known.get(id_)) is not None and found.there:
                 by_dialog[found.dialog_id].append(found)
         for dialog_id, messages in by_dialog.items():
-            facts = await self._facts.dialog(app_id, dialog_id)
+            facts = await facts_for(self._facts, app_id, user_id, dialog_id, may_read)
             if facts is None or not may_read(facts, user_id):
                 continue
             own = [one for one in messages if _may(facts, user_id, one, for_all=for_all)]
@@ -270,7 +270,7 @@ class ChangeService:
             await broadcasts.see(tx, facts.app_id, user_id, [facts.id], self._clock.now())
 
     async def _readable(self, app_id: int, user_id: int, dialog_id: str) -> Facts:
-        facts: Facts | None = await self._facts.dialog(app_id, dialog_id)
+        facts = await facts_for(self._facts, app_id, user_id, dialog_id, may_read)
         if facts is None:
             raise NotFound("Dialog does not exist")
         if not may_read(facts, user_id):
@@ -281,13 +281,6 @@ class ChangeService:
 def may_read(facts: Facts, user_id: int) -> bool:
     """Whether the dialog's messages are the user's to see."""
     return facts.type == DialogType.BROADCAST or user_id in facts.members
-
-
-def may_write(facts: Facts, user_id: int) -> bool:
-    """Whether the user may send to the dialog, and edit what it has sent."""
-    if facts.type == DialogType.BROADCAST:
-        return _leads(facts, user_id)
-    return user_id in facts.members
 
 
 def may_delete(facts: Facts | None, user_id: int, sender_id: int) -> bool:

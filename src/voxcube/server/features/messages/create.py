@@ -14,7 +14,7 @@ from voxcube.server.core.ids import Ids, is_object_id
 from voxcube.server.core.listing import Condition, Listing
 from voxcube.server.core.models import Dialog, DialogType, StoredMessage
 from voxcube.server.features.history.service import HistoryService
-from voxcube.server.features.messages.service import Draft, FactSource, MessageService
+from voxcube.server.features.messages.service import Draft, FactSource, MessageService, facts_for, may_write
 
 LARGEST = 256 * 1024  # bytes of its stanza, as for those that come over the chat connection
 MARKABLE = '<markable xmlns="urn:xmpp:chat-markers:0"/>'
@@ -104,7 +104,9 @@ class Creation:
             if new.recipient_id == user_id:
                 raise Invalid({"recipient_id": ["must be another user"]})
             return new.recipient_id, ""
-        facts = await self._facts.dialog(app_id, new.dialog_id) if is_object_id(new.dialog_id) else None
+        if not is_object_id(new.dialog_id):
+            raise NotFound("Dialog does not exist")
+        facts = await facts_for(self._facts, app_id, user_id, new.dialog_id, may_write)
         if facts is None:
             raise NotFound("Dialog does not exist")
         if facts.type != DialogType.PRIVATE:

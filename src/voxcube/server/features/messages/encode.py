@@ -106,18 +106,20 @@ class MessageEncoder:
         head, tail = (b"", b"") if draft.quiet else draft.encoded
         app_id, sender_id, dialog_id, seq = draft.app_id, draft.sender_id, draft.dialog_id, draft.seq
         send = self._router.send
+        after = 0 if seq or not dialog_id else self._router.newest(dialog_id, sender_id if draft.to_user else 0)
         if not draft.to_user:
-            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, draft.members_version))
+            version = draft.members_version
+            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, version, after))
             return
         if draft.to_user == sender_id:
             send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin))
             return
-        send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail))
+        send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail, b"", 0, after))
         if self._router.has_others(sender_id, draft.origin):
             if not draft.quiet:
                 recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
                 head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
-            send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin))
+            send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, 0, after))
 
     def echo(self, draft: Draft) -> None:
         head, tail = draft.encoded

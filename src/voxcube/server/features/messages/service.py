@@ -38,6 +38,8 @@ class Facts(Protocol):
     def admins(self) -> frozenset[int]: ...
     @property
     def hidden(self) -> bool: ...
+    @property
+    def members_version(self) -> int: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +72,7 @@ class Draft:
     origin: bytes = b""
     created_at: int = 0  # milliseconds
     seq: int = 0
-    members_version: int = 0  # of the dialog when it was stored
+    members_version: int = 0  # of the dialog when it was stored, or of the facts that allowed what is not
     fresh: bool = True
     encoded: Any = None
     behind: list[Callable[[], None]] | None = None  # what the session relays after this one
@@ -111,6 +113,7 @@ class FactSource(Protocol):
     async def pair(self, app_id: int, a: int, b: int) -> str | None: ...
     async def user(self, app_id: int, user_id: int) -> bool: ...
     def forget(self, *keys: tuple[Any, ...]) -> None: ...
+    def doubt(self, user_id: int, key: tuple[Any, ...]) -> bool: ...
 
 
 class Privacy(Protocol):
@@ -163,8 +166,12 @@ class MessageService:
         if allowed is False:
             raise Blocked
         if allowed and (facts is None or hasattr(facts, "members")):
-            self._go(draft, facts)
-            return None
+            try:
+                self._go(draft, facts)
+            except (Forbidden, NotFound):
+                pass  # by what is in memory: it is looked at again
+            else:
+                return None
         return self._send_later(draft)
 
     async def _send_later(self, draft: Draft) -> None:
@@ -179,7 +186,7 @@ class MessageService:
         else:
             if not await self._privacy.allows_room(app_id, sender_id, draft.dialog_id, origin=origin):
                 raise Blocked
-            facts = await self._facts.dialog(app_id, draft.dialog_id)
+            facts = await facts_for(self._facts, app_id, sender_id, draft.dialog_id, may_write)
         self._go(draft, facts)
 
     def _known_private(self, draft: Draft) -> Any:
@@ -195,7 +202,7 @@ class MessageService:
     async def _private(self, draft: Draft) -> Facts | None:
         """The private dialog with the recipient: made where the message is stored, else only looked for."""
         app_id, sender_id, other = draft.app_id, draft.sender_id, draft.to_user
-        if not await self._facts.user(app_id, other):
+        if not await user_exists(self._facts, app_id, sender_id, other):
             raise NotFound("There is no such user")
         dialog_id = await self._facts.pair(app_id, sender_id, other)
         if dialog_id is None and draft.save:
@@ -245,12 +252,12 @@ class MessageService:
     def _check_group(self, draft: Draft, facts: Facts | None) -> None:
         if facts is None or facts.app_id != draft.app_id or facts.type not in GROUP_TYPES:
             raise NotFound("The dialog does not exist")
-        sender_id = draft.sender_id
-        if facts.type == DialogType.BROADCAST:
-            if sender_id != facts.owner_id and sender_id not in facts.admins:
-                raise Forbidden("Only the owner and the admins may send here")
-        elif sender_id not in facts.members:
-            raise Forbidden("You are not in this dialog")
+        if not may_write(facts, draft.sender_id):
+            broadcast = facts.type == DialogType.BROADCAST
+            raise Forbidden(
+                "Only the owner and the admins may send here" if broadcast else "You are not in this dialog"
+            )
+        draft.members_version = facts.members_version
 
     def _relayed(self, draft: Draft) -> None:
         self._counts.relayed += 1
@@ -287,3 +294,27 @@ class MessageService:
         if draft.behind is not None:
             for send in draft.behind:
                 send()
+
+
+def may_write(facts: Facts, user_id: int) -> bool:
+    """Whether the user may send to the dialog, and edit what it has sent."""
+    if facts.type == DialogType.BROADCAST:
+        return user_id == facts.owner_id or user_id in facts.admins
+    return user_id in facts.members
+
+
+async def facts_for(
+    source: FactSource, app_id: int, user_id: int, dialog_id: str, allows: Callable[[Facts, int], bool]
+) -> Facts | None:
+    """The facts of a dialog, read anew before they keep a user out that another node may just have let in."""
+    facts: Facts | None = await source.dialog(app_id, dialog_id)
+    if (facts is None or not allows(facts, user_id)) and source.doubt(user_id, ("dialog", dialog_id)):
+        facts = await source.dialog(app_id, dialog_id)
+    return facts
+
+
+async def user_exists(source: FactSource, app_id: int, asked_by: int, user_id: int) -> bool:
+    """Whether there is such a user, who may have signed up at another node a moment ago."""
+    if await source.user(app_id, user_id):
+        return True
+    return source.doubt(asked_by, ("user", app_id, user_id)) and await source.user(app_id, user_id)

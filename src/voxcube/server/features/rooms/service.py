@@ -27,7 +27,7 @@ class FactSource(Protocol):
 
     def peek_dialog(self, dialog_id: str) -> Any: ...
     async def dialog(self, app_id: int, dialog_id: str) -> Any: ...
-    def drop(self, keys: tuple[tuple[Any, ...], ...]) -> None: ...
+    def doubt(self, user_id: int, key: tuple[Any, ...]) -> bool: ...
 
 
 class Online(Protocol):
@@ -64,12 +64,9 @@ class RoomService:
         return {user_id: _standing(facts, user_id) for user_id in users}
 
     async def _admitted(self, app_id: int, user_id: int, dialog_id: str) -> tuple[Facts, Standing]:
-        known = self._facts.peek_dialog(dialog_id)
         facts = await self._fresh(app_id, dialog_id)
         standing = _standing(facts, user_id)
-        if standing is None and facts is known:
-            # The word of a new member may still be under way from another node: nobody is turned away by memory alone.
-            self._facts.drop((("dialog", dialog_id),))
+        if standing is None and self._facts.doubt(user_id, ("dialog", dialog_id)):
             facts = await self._fresh(app_id, dialog_id)
             standing = _standing(facts, user_id)
         if facts is None or facts.type == DialogType.PRIVATE:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from voxcube.server.core.models import DialogType
-from voxcube.server.features.messages.service import Facts, FactSource
+from voxcube.server.features.messages.service import Facts, FactSource, may_write
 
 
 class Privacy(Protocol):
@@ -38,20 +38,18 @@ class TypingService:
         known = await self._facts.user(app_id, user_id)
         return known and self._privacy.peek_telling(app_id, sender_id, user_id, origin=origin) is True
 
-    def may_tell_room(self, app_id: int, sender_id: int, dialog_id: str) -> bool | Awaitable[bool]:
-        """Whether, at once where the facts are in memory."""
+    def may_tell_room(self, app_id: int, sender_id: int, dialog_id: str) -> Facts | Awaitable[Facts | None] | None:
+        """The facts that allow it, at once where they are in memory; None: it may not."""
         facts = self._facts.peek_dialog(dialog_id)
         if facts is None or hasattr(facts, "members"):
             return self._may_tell(app_id, sender_id, facts)
         return self._may_tell_later(app_id, sender_id, dialog_id)
 
-    async def _may_tell_later(self, app_id: int, sender_id: int, dialog_id: str) -> bool:
+    async def _may_tell_later(self, app_id: int, sender_id: int, dialog_id: str) -> Facts | None:
         return self._may_tell(app_id, sender_id, await self._facts.dialog(app_id, dialog_id))
 
     @staticmethod
-    def _may_tell(app_id: int, sender_id: int, facts: Facts | None) -> bool:
+    def _may_tell(app_id: int, sender_id: int, facts: Facts | None) -> Facts | None:
         if facts is None or facts.app_id != app_id or facts.type == DialogType.PRIVATE:
-            return False
-        if facts.type == DialogType.BROADCAST:
-            return sender_id == facts.owner_id or sender_id in facts.admins
-        return sender_id in facts.members
+            return None
+        return facts if may_write(facts, sender_id) else None

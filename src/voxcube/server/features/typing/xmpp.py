@@ -8,6 +8,7 @@ from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, GROUP_OTHERS, Parcel, Router
 from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.features.messages.service import Facts
 from voxcube.server.features.typing.service import TypingService
 from voxcube.xmpp import ns
 from voxcube.xmpp.xml import Element
@@ -23,25 +24,43 @@ class Typing:
 
     def relay(self, session: Session, stanza: Element, to_user: int, dialog_id: str) -> Awaitable[None] | None:
         """Typing waits for nothing that is being stored; who may not say it is passed over in silence."""
-        app_id, user_id = session.app_id, session.user_id
         if to_user:
-            allowed = self._service.may_tell_user(app_id, user_id, to_user, session.address)
-            head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
-            parcel = Parcel(CHAT, app_id, to_user, "", 0, head, relayed_tail(stanza, "chat"))
-        else:
-            allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
-            occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
-            head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
-            tail = relayed_tail(stanza, "groupchat")
-            parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, tail, session.address)
-        if isinstance(allowed, bool):
-            if allowed:
-                self._router.send(parcel)
-            return None
-        return self._relay_later(allowed, parcel)
+            return self._to_user(session, stanza, to_user)
+        return self._to_room(session, stanza, dialog_id)
 
-    async def _relay_later(self, allowed: Awaitable[bool], parcel: Parcel) -> None:
+    def _to_user(self, session: Session, stanza: Element, to_user: int) -> Awaitable[None] | None:
+        head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
+        parcel = Parcel(CHAT, session.app_id, to_user, "", 0, head, relayed_tail(stanza, "chat"))
+        allowed = self._service.may_tell_user(session.app_id, session.user_id, to_user, session.address)
+        if isinstance(allowed, Awaitable):
+            return self._to_user_later(parcel, allowed)
+        if allowed:
+            self._router.send(parcel)
+        return None
+
+    async def _to_user_later(self, parcel: Parcel, allowed: Awaitable[bool]) -> None:
         if await allowed:
+            self._router.send(parcel)
+
+    def _to_room(self, session: Session, stanza: Element, dialog_id: str) -> Awaitable[None] | None:
+        app_id, user_id = session.app_id, session.user_id
+        occupant = f"{app_id}_{dialog_id}@muc.{self._domain}/{user_id}".encode()
+        head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
+        tail = relayed_tail(stanza, "groupchat")
+        parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, tail, session.address)
+        allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
+        if isinstance(allowed, Awaitable):
+            return self._to_room_later(parcel, allowed)
+        self._send_to_room(parcel, allowed)
+        return None
+
+    async def _to_room_later(self, parcel: Parcel, allowed: Awaitable[Facts | None]) -> None:
+        self._send_to_room(parcel, await allowed)
+
+    def _send_to_room(self, parcel: Parcel, allowed: Facts | None) -> None:
+        """To the members by whom it was allowed: not to one who has just been removed."""
+        if allowed is not None:
+            parcel.members_version = allowed.members_version
             self._router.send(parcel)
 
 
