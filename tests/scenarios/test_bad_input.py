@@ -461,7 +461,9 @@ async def test_messages_that_are_refused(node: Node) -> None:
         (f"{app}_{'0' * 24}@muc.localhost", "groupchat", missing),
         (f"{app}_{private}@muc.localhost", "groupchat", missing),
         (f"{app}_nonsense@muc.localhost", "groupchat", missing),
-        (fay.jid, "headline", ("service-unavailable", 503, "cancel")),
+        (f"999999-{app}@localhost", "headline", missing),
+        (zed.jid, "headline", missing),
+        (f"{app}_{others}@muc.localhost", "headline", ("bad-request", 400, "modify")),
         (fay.jid, "normal", ("service-unavailable", 503, "cancel")),
         (fay.jid, "strange", ("service-unavailable", 503, "cancel")),
     ]
