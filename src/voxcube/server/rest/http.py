@@ -7,9 +7,12 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+CUT_SECONDS = 0.25  # how long a client may take to answer the end of its TLS connection when the server stops
 
 
 class HttpServer(uvicorn.Server):
@@ -49,6 +52,28 @@ class HttpServer(uvicorn.Server):
         if self._task.done():
             await self._task
             raise OSError("the HTTP server did not start")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it: what is idle is closed at once, the rest when it is answered.
+
+        But a client that keeps an idle TLS connection does not read, and would not hear for long that it is over.
+        """
+        cutting = asyncio.create_task(self._cut_closing())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_closing(self) -> None:
+        """Ends the connections that are closed and have nothing left to be sent, but were not answered."""
+        before: set[Any] = set()
+        while True:
+            transports = [connection.transport for connection in self.server_state.connections]
+            closing = {one for one in transports if one.is_closing() and not one.get_write_buffer_size()}
+            for transport in closing & before:
+                transport.abort()
+            before = closing
+            await asyncio.sleep(CUT_SECONDS)
 
     async def close(self) -> None:
         """Finishes the requests under way, then stops."""
