@@ -15,11 +15,14 @@ import voxcube.client
 from voxcube.client import Client, new_message_id, tls_context
 from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
+from voxcube.client.contacts import Contacts
 from voxcube.client.dialogs import Dialogs
 from voxcube.client.last_activity import LastActivity
 from voxcube.client.messages import Messages
 from voxcube.client.privacy import Privacy
 from voxcube.client.rooms import Rooms
+from voxcube.client.signalling import Signalling
+from voxcube.client.system import System
 from voxcube.client.users import Users
 
 PAGE = Path(__file__).parents[2] / "docs/reference/sdk.md"
@@ -35,6 +38,9 @@ SPACES: dict[str, type[Any]] = {
     "cube.chat.rooms": Rooms,
     "cube.chat.privacy": Privacy,
     "cube.chat.last_activity": LastActivity,
+    "cube.chat.system": System,
+    "cube.chat.signalling": Signalling,
+    "cube.chat.contacts": Contacts,
 }
 LISTS = {"Args": "Arguments", "Raises": "Raises"}
 

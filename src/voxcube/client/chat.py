@@ -11,8 +11,10 @@ from voxcube.client import wire
 from voxcube.client.attention import Attention
 from voxcube.client.catch_up import CatchUp
 from voxcube.client.changes import MessageChanges
+from voxcube.client.contacts import Contacts
 from voxcube.client.endpoint import Endpoint
 from voxcube.client.events import ConnectionState, Event
+from voxcube.client.headlines import Headlines, module_of
 from voxcube.client.http import Http
 from voxcube.client.ids import is_message_id, new_message_id
 from voxcube.client.inbox import Inbox
@@ -26,7 +28,9 @@ from voxcube.client.privacy import Privacy
 from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.rooms import Rooms
 from voxcube.client.sends import Sends
+from voxcube.client.signalling import CALLS, Signalling
 from voxcube.client.streams import Feed
+from voxcube.client.system import NOTIFICATIONS, System
 from voxcube.client.timers import Timers
 from voxcube.client.values import time_from_seconds, unix_seconds
 from voxcube.client.wire import Target
@@ -73,7 +77,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             on_confirmed=self._sends.confirm,
             on_broken=self._broken,
             on_over=self._sends.lose_all,
-            on_login=self._catch_up.logged_in,
+            on_login=self._logged_in,
             on_ready=self._catch_up.ready,
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
@@ -82,10 +86,14 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self.rooms = Rooms(self._life, app_id, endpoint.domain, timeout=timeout)
         self.privacy = Privacy(self._life, app_id, endpoint.domain, timeout=timeout)
         self.last_activity = LastActivity(self._life, app_id, endpoint.domain, timeout=timeout)
+        self.contacts = Contacts(self._life, self._outbox, self._sends, app_id, endpoint.domain, timeout=timeout)
+        headlines = Headlines(self._outbox, self._sends, app_id, endpoint.domain)
+        self.system, self.signalling = System(headlines), Signalling(headlines)
         self._life.renewals += [
             self.rooms._rejoin,
             self.privacy._renew,
             self.last_activity._renew,
+            self.contacts._renew,
             self._still_inactive,
         ]
         super().__init__(
@@ -222,7 +230,8 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self._end_listening()
         self.rooms._end_listening()
         self.privacy._forget()
-        self.last_activity._end_listening()
+        for each in (self.last_activity, self.contacts, self.system, self.signalling):
+            each._end_listening()
         self._inactive = False
         self._catch_up.forget()
         self._inbox.forget()
@@ -374,12 +383,31 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self._outbox.write_now(wire.marker(markers.DELIVERED, message, self._app_id, self._domain))
 
     def _receive(self, stanza: Element) -> None:
-        if stanza.name == "message" and self._life.user_id is not None:
+        module = module_of(stanza) if stanza.get("type") in ("headline", "error") else None
+        if module in (NOTIFICATIONS, CALLS):
+            self._headline(stanza, module)
+        elif stanza.name == "message" and self._life.user_id is not None:
             self._inbox.receive(stanza, self._life.user_id, user_jid(self._life.user_id, self._app_id, self._domain))
         elif stanza.name == "presence":
             self.rooms._receive(stanza)
+            self.contacts._receive(stanza)
         elif stanza.name == "iq":
             self.last_activity._receive(stanza)
+            self.contacts._receive(stanza)
+
+    def _headline(self, stanza: Element, module: str) -> None:
+        if stanza.get("type") == "error":
+            error = wire.stanza_error(stanza)
+            self._sends.refuse(error.stanza_id or "", error)
+            self.system._refused(error)
+        elif module == CALLS:
+            self.signalling._receive(stanza)
+        else:
+            self.system._receive(stanza)
+
+    def _logged_in(self) -> None:
+        self._catch_up.logged_in()
+        self.contacts._logged_in()
 
     def _token(self) -> str | None:
         return self._http.session.token if self._http.session else None

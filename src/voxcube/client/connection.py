@@ -444,8 +444,15 @@ class Connection:
                     answer.set_exception(wire.stanza_error(element))
         elif kind == "get" and element.find("ping", ns.PING) is not None:
             self.write(stanza.iq_result(element))
+        elif kind == "set" and element.find("query", ns.ROSTER) is not None and self._is_own(element.get("from")):
+            self._on_stanza(element)
+            self.write(stanza.iq_result(element))
         elif kind in ("get", "set"):
             self.write(stanza.error_reply(element, "service-unavailable"))  # RFC 6120 §8.4
+
+    def _is_own(self, address: str | None) -> bool:
+        """Whether a request is the account's own (RFC 6121 §2.1.6: nobody else may push contacts)."""
+        return not address or (self.session is not None and address == self.session.jid.bare)
 
     async def _keep_alive(self) -> None:
         """Notices a dead connection: a ping after a minute of silence, unanswered for ten seconds."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from voxcube.client.models.contact import Contact
+
 
 class ConnectionState(Enum):
     """The life of the chat connection."""
@@ -109,6 +111,51 @@ class KickEvent:
 
     dialog_id: str
     actor_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMessage:
+    """A program of ``sender_id`` tells this one something."""
+
+    id: str
+    sender_id: int
+    body: str | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """``sender_id`` sets up a call, or changes or ends it; ``data`` says how."""
+
+    id: str
+    sender_id: int
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRequest:
+    """``user_id`` asks to be shown when this user is available; ``message`` is what it says about that."""
+
+    user_id: int
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChange:
+    """An entry of the contact list is new or has changed; None: it is gone."""
+
+    user_id: int
+    contact: Contact | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceEvent:
+    """``user_id`` is available or not. ``show`` is ``away``, ``chat``, ``dnd`` or ``xa``, ``status`` a text."""
+
+    user_id: int
+    available: bool
+    show: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Times are aware UTC datetimes, lists are tuples, and keys unknown to this versio
 """
 
 from voxcube.client.models.account import Session, User
+from voxcube.client.models.contact import Contact, Subscription
 from voxcube.client.models.dialog import CustomData, Dialog, DialogPermissions, DialogType
 from voxcube.client.models.message import Attachment, Message, MessageState, Reactions
 from voxcube.client.models.page import Page
@@ -12,6 +13,7 @@ from voxcube.client.models.results import DeleteResult, SearchResult, UnreadCoun
 
 __all__ = [
     "Attachment",
+    "Contact",
     "CustomData",
     "DeleteResult",
     "Dialog",
@@ -26,6 +28,7 @@ __all__ = [
     "Reactions",
     "SearchResult",
     "Session",
+    "Subscription",
     "UnreadCounts",
     "User",
 ]
