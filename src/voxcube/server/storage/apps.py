@@ -18,6 +18,7 @@ _INSERT = Query(
 )
 _ALL = Query(_SELECT.order_by(apps.c.id))
 _BY_ID = Query(_SELECT.where(apps.c.id == bindparam("app")), "app")
+_KEPT = Query(_SELECT.where(apps.c.id == bindparam("app")).with_for_update(read=True), "app")
 _BY_AUTH_KEY = Query(_SELECT.where(apps.c.auth_key == bindparam("auth_key")), "auth_key")
 _BY_ADMIN_KEY = Query(_SELECT.where(apps.c.admin_api_key == bindparam("admin_key")), "admin_key")
 _SET_SETTINGS = Query(
@@ -36,9 +37,9 @@ async def every(tx: Tx) -> list[App]:
     return [_app(row) for row in await tx.fetch(_ALL)]
 
 
-async def by_id(tx: Tx, app_id: int) -> App | None:
-    """The application with this id."""
-    row = await tx.row(_BY_ID, app_id)
+async def by_id(tx: Tx, app_id: int, *, keep: bool = False) -> App | None:
+    """The application with this id; with ``keep`` its settings stay as they are until this is committed."""
+    row = await tx.row(_KEPT if keep else _BY_ID, app_id)
     return None if row is None else _app(row)
 
 

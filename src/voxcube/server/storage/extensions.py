@@ -1,4 +1,4 @@
-"""The custom fields of dialogs, when the application no longer has them."""
+"""The custom fields of dialogs: which ones the application has, and what happens when it no longer has them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from sqlalchemy import bindparam, select
 
+from voxcube.server.storage import apps
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.dialogs import to_json
 from voxcube.server.storage.schema import dialogs
@@ -21,6 +22,15 @@ _EXTENDED = Query(
     "app",
 )
 _WRITE = bulk_update(dialogs, ["id"], "extensions")
+
+
+async def names(tx: Tx, app_id: int) -> tuple[str, ...]:
+    """The fields that dialogs of the application may have, until this is committed.
+
+    To be asked before a dialog is locked: who changes them has locked the application before `keep_only`.
+    """
+    app = await apps.by_id(tx, app_id, keep=True)
+    return () if app is None else app.settings.dialog_custom_fields
 
 
 async def keep_only(tx: Tx, app_id: int, names: Collection[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Forbidden, Invalid, NotFound
-from voxcube.server.core.models import App, DialogType
+from voxcube.server.core.models import DialogType
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.effects import Effects, locked_for
 from voxcube.server.features.dialogs.fields import (
@@ -26,7 +26,7 @@ from voxcube.server.features.dialogs.fields import (
 )
 from voxcube.server.features.dialogs.roles import Role, check, role_of
 from voxcube.server.features.dialogs.service import DialogService, SeenDialog
-from voxcube.server.storage import leaving, membership
+from voxcube.server.storage import extensions, leaving, membership
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.dialogs import DialogView
@@ -110,10 +110,8 @@ class DialogChanges:
     async def _update(
         self, app_id: int, actor_id: int | None, dialog_id: str, change: Change, muted: Mapping[int, bool] = _NOTHING
     ) -> Effects:
-        app = await self._cache.app(app_id)
-        assert app is not None
-
         async def run(tx: Tx) -> Effects:
+            names = await extensions.names(tx, app_id) if change.fields.get("extensions") else ()
             locked = await locked_for(tx, app_id, dialog_id, {actor_id or 0, *change.people, *muted})
             dialog = locked.dialog
             role = Role.OWNER if actor_id is None else role_of(dialog, actor_id, locked.members.get(actor_id))
@@ -121,7 +119,7 @@ class DialogChanges:
                 check(operation, dialog.type, role)
             known = await membership.existing(tx, app_id, change.push.occupants | change.push.admins)
             live = await membership.live_messages(tx, dialog, change.push.pins)
-            _set_fields(locked, app, change.fields)
+            _set_fields(locked, names, change.fields)
             effects = await self._regroup(tx, locked, actor_id, _those(change, known))
             _pin(locked, [pin for pin in change.push.pins if pin in live], change.pull.pins)
             for user_id, is_muted in muted.items():
@@ -236,7 +234,7 @@ def _those(change: Change, known: set[int]) -> Change:
     return dataclasses.replace(change, push=push)
 
 
-def _set_fields(locked: Locked, app: App, given: Mapping[str, Any]) -> None:
+def _set_fields(locked: Locked, names: Collection[str], given: Mapping[str, Any]) -> None:
     fields = dict(given)
     described = {name: fields.pop(name) for name in _DESCRIBED if name in fields}
     if locked.dialog.type is not DialogType.PRIVATE:  # there they are ignored (rest §5.1)
@@ -244,7 +242,7 @@ def _set_fields(locked: Locked, app: App, given: Mapping[str, Any]) -> None:
             raise Invalid(wrong)
         fields |= {name: text or None for name, text in described.items()}
     if "extensions" in fields:
-        fields["extensions"] = extensions_of(app, fields["extensions"])
+        fields["extensions"] = extensions_of(names, fields["extensions"])
     if fields.get("data") is not None:
         fields["data"] = data_of({**(locked.dialog.data or {}), **fields["data"]})
     locked.set(**fields)

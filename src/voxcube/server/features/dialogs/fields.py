@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from voxcube.server.core.errors import Invalid
-from voxcube.server.core.models import App
 
 ADMINS_MAX = 5
 OCCUPANTS_MAX = 10_000  # of a group
 PINS_MAX = 100
-DATA_MAX = 4096  # bytes of JSON (rest §5)
+DATA_MAX = 4096  # bytes of JSON, of the custom data and of the extensions (rest §5)
 LONGEST = {"name": 255, "description": 5000, "photo": 2048}  # characters
 
 
@@ -28,11 +27,11 @@ def problems(texts: Mapping[str, str | None]) -> dict[str, list[str]]:
     return wrong
 
 
-def extensions_of(app: App, given: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Only the configured keys, values as strings: Flutter takes no others (rest §5)."""
-    names = app.settings.dialog_custom_fields if given is not None else ()
-    kept = {name: _as_text(given[name]) for name in names if given is not None and given.get(name) is not None}
-    return kept or None
+def extensions_of(names: Collection[str], given: Mapping[str, Any] | None) -> Mapping[str, str] | None:
+    """Only the configured keys, values as strings: Flutter takes no others (rest §5). Raises Invalid."""
+    given = given or {}
+    kept = {name: _as_text(given[name]) for name in names if given.get(name) is not None}
+    return _small("extensions", kept or None)
 
 
 def _as_text(value: Any) -> str:
@@ -41,6 +40,11 @@ def _as_text(value: Any) -> str:
 
 def data_of(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Custom data that is not too large. Raises Invalid."""
+    return _small("data", given)
+
+
+def _small(name: str, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A list holds a hundred of them."""
     if given is not None and len(json.dumps(given, ensure_ascii=False).encode()) > DATA_MAX:
-        raise Invalid({"data": [f"is too large (maximum is {DATA_MAX} bytes)"]})
+        raise Invalid({name: [f"is too large (maximum is {DATA_MAX} bytes)"]})
     return given

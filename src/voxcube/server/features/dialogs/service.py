@@ -10,11 +10,11 @@ from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Forbidden, Invalid, NotFound
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.listing import Listing
-from voxcube.server.core.models import App, Dialog, DialogType, Member, User, pair_key
+from voxcube.server.core.models import Dialog, DialogType, Member, User, pair_key
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
 from voxcube.server.features.users.service import UserService
-from voxcube.server.storage import broadcasts, membership
+from voxcube.server.storage import broadcasts, extensions, membership
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
 from voxcube.server.storage.dialogs import DialogStore, DialogView
@@ -81,9 +81,7 @@ class DialogService:
             return await self._create_private(app_id, user_id, new)
         if new.type not in (DialogType.GROUP, DialogType.PUBLIC):
             raise Invalid({"type": ["must be 2 (group), 3 (private) or 4 (public)"]})
-        app = await self._cache.app(app_id)
-        assert app is not None
-        dialog = await self._make_room(app, user_id, DialogType(new.type), new)
+        dialog = await self._make_room(app_id, user_id, DialogType(new.type), new)
         return await self.seen(app_id, user_id, dialog.id)
 
     async def private_between(self, app_id: int, a: int, b: int, *, create: bool) -> Dialog | None:
@@ -108,12 +106,10 @@ class DialogService:
     async def _make_private(
         self, app_id: int, a: int, b: int, *, shown_to: int | None = None, new: NewDialog | None = None
     ) -> Dialog:
-        app = await self._cache.app(app_id)
-
         async def find_or_make(tx: Tx) -> Dialog:
             dialog = await self._dialogs.by_pair(tx, app_id, a, b)
             if dialog is None:
-                dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), app=app, new=new)
+                dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), new=new)
                 await self._insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
             elif shown_to is not None:
                 await self._dialogs.show(tx, dialog.id, shown_to)
@@ -128,19 +124,17 @@ class DialogService:
 
     async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
         """A new broadcast dialog, made by the administrator. Raises Invalid."""
-        app = await self._cache.app(app_id)
-        assert app is not None
         if not await self._users.existing(app_id, [owner_id]):
             raise Invalid({"user_id": ["names a user that does not exist"]})
-        return await self._make_room(app, owner_id, DialogType.BROADCAST, new)
+        return await self._make_room(app_id, owner_id, DialogType.BROADCAST, new)
 
-    async def _make_room(self, app: App, owner_id: int, kind: DialogType, new: NewDialog) -> Dialog:
+    async def _make_room(self, app_id: int, owner_id: int, kind: DialogType, new: NewDialog) -> Dialog:
         people = {owner_id}
         if kind is DialogType.GROUP:
-            people |= await self._users.existing(app.id, list(dict.fromkeys(new.occupants)))
+            people |= await self._users.existing(app_id, list(dict.fromkeys(new.occupants)))
         admins = set(new.admins) - {owner_id}
         if kind is DialogType.BROADCAST:
-            admins = await self._users.existing(app.id, sorted(admins))
+            admins = await self._users.existing(app_id, sorted(admins))
             people |= admins
         wrong = problems({"name": new.name, "description": new.description, "photo": new.photo})
         if len(people) > OCCUPANTS_MAX:
@@ -151,7 +145,7 @@ class DialogService:
             wrong["admins_ids"] = ["must be members of the dialog"]
         if wrong:
             raise Invalid(wrong)
-        dialog = self._new(app.id, owner_id, kind, app=app, new=new)
+        dialog = self._new(app_id, owner_id, kind, new=new)
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
         await self._transactions.run(lambda tx: self._insert(tx, dialog, rows))
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
@@ -159,7 +153,11 @@ class DialogService:
         return dialog
 
     async def _insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
-        """With those of the members whose accounts are still there, as they were a moment ago. Raises NotFound."""
+        """With those of the members whose accounts are still there, as they were a moment ago, and with those of the
+        extensions that the application has. Raises NotFound, Invalid."""
+        if dialog.extensions is not None:
+            kept = extensions_of(await extensions.names(tx, dialog.app_id), dialog.extensions)
+            dialog = replace(dialog, extensions=kept)
         there = await membership.existing(tx, dialog.app_id, {row.user_id for row in rows})
         if dialog.owner_id not in there or (dialog.pair is not None and len(there) < len(rows)):
             raise NotFound("There is no such user")
@@ -171,7 +169,6 @@ class DialogService:
         owner_id: int,
         kind: DialogType,
         *,
-        app: App | None,
         new: NewDialog | None,
         pair: str | None = None,
     ) -> Dialog:
@@ -186,7 +183,7 @@ class DialogService:
             name=new.name if new and shared else None,
             description=new.description or None if new and shared else None,
             photo=new.photo or None if new and shared else None,
-            extensions=extensions_of(app, new.extensions) if new and app else None,
+            extensions=new.extensions if new else None,
             permissions=new.permissions if new and shared else None,
             data=data_of(new.data) if new else None,
             created_at_ms=now,

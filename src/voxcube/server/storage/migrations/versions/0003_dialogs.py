@@ -73,6 +73,7 @@ def _fill_copies() -> None:
     connection.execute(
         sa.text(
             "UPDATE members SET copied = true, listed_at = d.updated_at,"
-            " activity = coalesce(d.last_date_sent, d.created_at / 1000) FROM dialogs AS d WHERE d.id = members.dialog_id AND d.copied"
+            " activity = coalesce(d.last_date_sent, d.created_at / 1000)"
+            " FROM dialogs AS d WHERE d.id = members.dialog_id AND d.copied"
         )
     )
