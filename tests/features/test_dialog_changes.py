@@ -178,9 +178,9 @@ async def test_fields_are_cleared_reset_and_merged(group: Group) -> None:
     assert (found["extensions"], found["data"]) == (None, None)
     found = await group.put("ann", {"permissions": None})
     assert found["permissions"] is None
-    for fields in ({"extensions": {"city": "x" * 5000}}, {"data": {"a": "x" * 5000}}):
-        await group.put("ann", fields, status=422)
-        answer = await group.clients["ann"].post("/chat/Dialog", json={"type": 2, "name": "Large", **fields})
+    for large in ({"extensions": {"city": "x" * 5000}}, {"data": {"a": "x" * 5000}}):
+        await group.put("ann", large, status=422)
+        answer = await group.clients["ann"].post("/chat/Dialog", json={"type": 2, "name": "Large", **large})
         assert answer.status_code == 422
 
 
