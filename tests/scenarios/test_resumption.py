@@ -348,6 +348,14 @@ async def test_an_ended_login_is_not_resumed(node: Node, ann: Person) -> None:
     await phone.refused()
 
 
+async def test_a_wrong_count_does_not_harm_the_connection_that_is_there(node: Node, ann: Person) -> None:
+    phone = await Resumable.login(node, ann)
+    peer = await authenticated(node, ann)
+    peer.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{phone.id}" h="77"/>')
+    await peer.wait("stream:error")
+    await phone.peer.ping()
+
+
 async def test_not_too_many_wait(node: Node, ann: Person) -> None:
     phones = [await Resumable.login(node, ann) for _ in range(DETACHED_PER_USER + 1)]
     for phone in phones:
@@ -398,6 +406,30 @@ async def test_a_full_queue_ends_it(tmp_path: Path) -> None:
         await phone.peer.available()
         for _ in range(12):
             await phone.peer.wait("message")
+
+
+async def test_what_is_too_much_to_keep_is_delivered(tmp_path: Path) -> None:
+    """Else who is sent much while away could never come back: every login would end in the midst of it."""
+    limits = Limits(unacknowledged_bytes=100_000)
+    async with running(tmp_path / "node", "ann", "bob", limits=limits) as node:
+        ann, bob = node.people["ann"], node.people["bob"]
+        other = await node.login(bob, sm=True)
+        for number in range(15):
+            say(other, ann, node, f"{number}" + "x" * 10_000)
+        say(other, ann, node, "relayed", save=False)
+        await other.request()
+        phone = await Resumable.login(node, ann)
+        for number in range(15):
+            assert (await phone.bodies(1))[0].startswith(f"{number}x")
+        assert await phone.bodies(1) == ["relayed"]
+        await phone.peer.close()  # nothing was acknowledged
+        await phone.refused()
+        await phone.peer.bind()
+        await phone.peer.available()
+        for _ in range(16):
+            await phone.peer.wait("message")
+        phone.peer.send('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
+        await phone.peer.wait("enabled")
 
 
 async def test_a_server_that_stops_keeps_what_waits(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from voxcube.server.delivery.sessions import Sessions
 
 if TYPE_CHECKING:
     from voxcube.server.c2s.dispatch import Dispatch
+    from voxcube.server.c2s.outgoing import Outgoing
     from voxcube.server.c2s.session import Session
 
 
@@ -38,10 +39,10 @@ class Outboxes:
     """Writes what the sessions have gathered once per turn of the event loop."""
 
     def __init__(self) -> None:
-        self._filled: list[Session] = []
+        self._filled: list[Outgoing] = []
         self._loop = asyncio.get_running_loop()
 
-    def filled(self, session: Session) -> None:
+    def filled(self, session: Outgoing) -> None:
         if not self._filled:
             self._loop.call_soon(self._flush)
         self._filled.append(session)

@@ -15,6 +15,7 @@ from voxcube.xmpp.sm import OutboundQueue
 log = logging.getLogger(__name__)
 
 ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
+ASK_BYTES = 65_536  # the same of what is kept
 REQUEST = b'<r xmlns="urn:xmpp:sm:3"/>'
 
 
@@ -51,6 +52,10 @@ class Outgoing:
         """From now on nothing is delivered."""
         raise NotImplementedError
 
+    def keep_no_more(self) -> None:
+        """It is too much: the session cannot be resumed any more."""
+        raise NotImplementedError
+
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
         """Writes a stanza addressed to this session (`delivery.sessions.Target`)."""
         if self.held is not None:  # also what has no number: an edit comes behind its message
@@ -83,13 +88,13 @@ class Outgoing:
                 self.ask()
 
     def _keep(self, item: Kept) -> None:
-        """The session can be resumed: what it was sent is kept until the client has it, or it is too much."""
+        """What a session that can be resumed was sent is kept until the client has it, or it is too much."""
         assert self._sent is not None
         self._kept_bytes += _size(item)
-        if self._sent.sent(item) >= ASK_EVERY:
+        if self._sent.sent(item) >= ASK_EVERY or self._kept_bytes >= ASK_BYTES:
             self.ask()
         if self._kept_bytes > self.hub.limits.unacknowledged_bytes and not self.ended:
-            self._too_slow()
+            self.keep_no_more()
 
     def ask(self) -> None:
         """Asks for an acknowledgement, unless one is asked for or nothing is open."""

@@ -352,6 +352,17 @@ class Session(Outgoing):
         self.hub.resumption.detached(self, self._resume_seconds)
         self._attention_changed()
 
+    def keep_no_more(self) -> None:
+        """It is too much: the session cannot be resumed any more.
+
+        A living connection goes on, or a user to whom much was written while away could never come back.
+        """
+        if self._wire is NO_WIRE:
+            self.end()
+        else:
+            self.hub.resumption.ended(self)
+            self.resume_id = ""
+
     async def _resume(self, request: ResumeRequest) -> None:
         """This connection's client wants to go on with an earlier session."""
         earlier = self.hub.resumption.find(request.previd, self)
@@ -359,17 +370,17 @@ class Session(Outgoing):
             # What is under way would be sent again by the client, unless it is counted in the answer.
             await earlier.settled()
         if self.ended or self.stream.state is StreamState.CLOSED:  # the client could not wait
-            if earlier is not None:
-                earlier._read(True)
-            return
-        if earlier is None or earlier.ended:
+            pass
+        elif earlier is None or not earlier.resume_id or earlier.ended:
             known = self.hub.resumption.handled(request.previd, self)
             self._follow(self.stream.resume_failed("item-not-found", known))
-            return
-        try:
-            earlier.adopt(self, request)
-        except CountTooHigh as error:
-            self.fail(error.condition, error.text, error.detail)
+        else:
+            try:
+                earlier.adopt(self, request)
+            except CountTooHigh as error:
+                self.fail(error.condition, error.text, error.detail)
+        if earlier is not None:
+            earlier._read(True)  # on its own connection, or the new one
 
     def settled(self) -> asyncio.Future[None]:
         """Done when everything received so far is handled, or the session has ended."""
@@ -421,7 +432,6 @@ class Session(Outgoing):
         self.ask()
         self._inbox.extend(events)
         self._drain()
-        self._read(True)
 
     # -- keep-alive (realtime §13) ---------------------------------------------------------------------------------
 
@@ -539,8 +549,8 @@ class Session(Outgoing):
         self._is_settled()
         self.hub.gone(self)
         if self.resume_id:
-            assert self._sent is not None
             self.hub.resumption.ended(self)
+        if self._sent is not None:
             unacked = [item for item in self._sent.unacked() if item is not None and len(item) == 4]
             if unacked:
                 self.hub.resumption.undelivered(self, unacked)
