@@ -249,12 +249,15 @@ def bulk_update(table: Table, keys: Sequence[str], *names: str) -> Bulk:
 def bulk_delete(table: Table, *keys: str) -> Bulk:
     """DELETE of many rows by `keys`."""
     columns = [table.c[name] for name in keys]
+    names = ", ".join(keys)
     join = " AND ".join(f"t.{key} = u.{key}" for key in keys)
-    places = ", ".join(f"column{i}" for i in range(1, len(keys) + 1))
+    # Each part of the key by itself: for `(a, b) IN …` SQLite looks up the first part only, or walks the whole table.
+    parts = [f"{key} IN (SELECT column{i} FROM u)" for i, key in enumerate(keys, 1)]
+    if len(keys) > 1:
+        parts.append(f"({names}) IN (SELECT * FROM u)")
     return Bulk(
-        # Not `IN (VALUES …)`: for that SQLite walks the whole table.
-        f"DELETE FROM {table.name} WHERE ({', '.join(keys)}) IN (SELECT {places} FROM (VALUES {{rows}}))",
-        f"DELETE FROM {table.name} AS t USING {_unnest(columns)} AS u({', '.join(keys)}) WHERE {join}",
+        f"WITH u AS (VALUES {{rows}}) DELETE FROM {table.name} WHERE {' AND '.join(parts)}",
+        f"DELETE FROM {table.name} AS t USING {_unnest(columns)} AS u({names}) WHERE {join}",
         columns,
     )
 
