@@ -1,6 +1,7 @@
 """What was missed while there was no connection is fetched from the history: once, in order, before what is newer."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -81,8 +82,11 @@ def live(number: int, *, sender: int = 88) -> str:
 
 
 @asynccontextmanager
-async def online(history: History, *, session: bool = True) -> AsyncIterator[tuple[FakeChat, Client, FakeSession]]:
+async def online(
+    history: History, *, session: bool = True, resumption: bool = False
+) -> AsyncIterator[tuple[FakeChat, Client, FakeSession]]:
     async with FakeChat() as server:
+        server.resumption = resumption
         policy = ReconnectPolicy(delay=0)
         cube = server.client(http_transport=httpx.MockTransport(history.rest.handle), reconnect=policy)
         if session:
@@ -241,6 +245,73 @@ async def test_what_cannot_be_fetched_is_fetched_the_next_time(monkeypatch: pyte
         history.add(2)
         history.rest.answers["GET /session"] = session_answer
         await back(server, cube, session)
+        assert await numbers(stream, 1) == [1]
+
+
+async def test_whatever_goes_wrong_nothing_is_held_back() -> None:
+    """A mistake in the application's own code ends in the middle of it, for one."""
+    history = History()
+    async with online(history) as (server, cube, session):
+        stream = cube.chat.messages()
+        await cube.chat.ping()
+
+        def fails(request: httpx.Request) -> Answer:
+            raise LookupError("no such thing")
+
+        history.rest.answers["GET /chat/Dialog"] = fails
+        session = await back(server, cube, session)
+        session.send(live(2))
+        assert await numbers(stream, 1) == [2]
+
+
+async def test_it_waits_as_long_as_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up_module, "RETRIES", (0.0,))
+    history = History()
+    async with online(history) as (server, cube, session):
+        stream = cube.chat.messages()
+        await cube.chat.ping()
+        history.add(1)
+        good = history.list_dialogs
+        failures: Iterator[Answer] = iter([(429, {}, {"Retry-After": "0.5"})])
+        history.rest.answers["GET /chat/Dialog"] = lambda request: next(failures, None) or good(request)
+        await back(server, cube, session)
+        began = time.monotonic()
+        assert await numbers(stream, 1) == [1]
+        assert time.monotonic() - began > 0.3
+
+
+async def test_from_the_last_connection_that_was_ready_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was resumed and broke again may not have brought what the server had kept for it."""
+    history = History()
+    offset = 0.0
+
+    class Clock:
+        monotonic = staticmethod(lambda: time.monotonic() + offset)
+        time = staticmethod(lambda: time.time() + offset)
+
+    def advance(seconds: float) -> None:
+        nonlocal offset
+        offset += seconds
+        history.lag -= timedelta(seconds=seconds)
+
+    monkeypatch.setattr(catch_up_module, "time", Clock)
+    async with online(history, resumption=True) as (server, cube, session):
+        stream, states = cube.chat.messages(), cube.chat.states()
+        await cube.chat.ping()
+        advance(100)
+        server.answers_iq = False
+        session.drop()
+        history.add(1)
+        session = await asyncio.wait_for(server.connected.get(), 5)
+        await session.next("iq")
+        advance(100)
+        session.resume_id = ""
+        server.answers_iq = True
+        session.drop()
+        async with asyncio.timeout(5):
+            while (await anext(states)).new is not ConnectionState.READY:
+                pass
+        assert len(server.resumes) == 2
         assert await numbers(stream, 1) == [1]
 
 

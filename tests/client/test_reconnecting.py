@@ -87,6 +87,7 @@ class TestComingBack:
             again = await server.connected.get()
             assert [h for _, h in server.resumes] == [4]  # carbons, two pings, a message
             await cube.chat.ping()
+            assert (await again.next("iq")).find("ping", ns.PING) is not None  # what was kept is there with its answer
             assert again.quiet()
             assert [each.find("enable", ns.CARBONS) for each in _left(again)] == []  # nothing is said again
 
@@ -174,6 +175,28 @@ class TestComingBack:
             session.drop()
             assert State.RESUMED not in await until(states, State.READY)
             assert len(server.resumes) == 1
+
+    async def test_lost_again_at_once(self) -> None:
+        """While those who waited for the connection are still to be told that it is there."""
+        async with ready(AT_ONCE) as (_, cube, session):
+            life = cube.chat._life
+            connections = 0
+
+            def break_at_once() -> None:
+                nonlocal connections
+                connections += 1
+                if connections == 1:
+                    life.policy = SOME_TIME
+                    assert life.link is not None
+                    life.link._lose(TransportError("gone"))
+
+            life._on_ready = break_at_once
+            session.drop()
+            again = cube.chat.states()
+            await until(again, State.READY)
+            await until(again, State.RECONNECTING)
+            await cube.chat.disconnect()
+            assert cube.chat.state is State.CLOSED
 
 
 class TestReconnect:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from voxcube.client.dialogs import Dialogs
-from voxcube.client.errors import ApiError, Forbidden, NotFound, RateLimited, ServerError, TransportError
+from voxcube.client.errors import Forbidden, NotFound, RateLimited, ServerError, TransportError
 from voxcube.client.http import Http
 from voxcube.client.messages import Messages
 from voxcube.client.models import Dialog, Message
@@ -71,14 +71,15 @@ class CatchUp:
         self._give = give
         self._keeping_up = keeping_up
         self._began: Moment | None = None  # the first login: what was before nobody has missed
-        self._broken_at: Moment | None = None  # the last connection
+        self._broken_at: Moment | None = None  # the last connection that was ready
         self._since: Moment | None = None  # something may be missing from here on
         self._task: asyncio.Task[None] | None = None
 
     def broken(self, silence: float) -> None:
         """The connection is over; the server was last heard so many seconds ago."""
         self._stop()
-        self._broken_at = Moment.ago(silence)
+        # A connection that was never ready has not brought all that was missing before it.
+        self._broken_at = self._broken_at or Moment.ago(silence)
 
     def logged_in(self) -> None:
         """A session begins that is not the last one resumed; nothing of it has arrived yet."""
@@ -121,10 +122,12 @@ class CatchUp:
                 break
             except (TransportError, ServerError, RateLimited, TimeoutError) as error:
                 reason: Exception = error
-            except ApiError as error:
+                if isinstance(error, RateLimited) and error.retry_after and pause is not None:
+                    pause = max(pause, error.retry_after)
+            except Exception as error:  # also what the application's restorer of sessions raises
                 reason, pause = error, None
             if pause is None:
-                log.warning("what was missed stays in the history until the next reconnection: %s", reason)
+                log.warning("what was missed stays in the history until the next reconnection: %r", reason)
                 break
             await asyncio.sleep(pause)
         self._task = None

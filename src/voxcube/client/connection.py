@@ -464,7 +464,8 @@ class Connection:
             try:
                 await self.ping(KEEP_ALIVE_TIMEOUT)
             except ChatTimeout:
-                self._lose(TransportError("the chat server does not answer any more"))
+                if self.silence >= KEEP_ALIVE_TIMEOUT:  # else the answer is behind much that comes slowly
+                    self._lose(TransportError("the chat server does not answer any more"))
             except NotConnected:
                 return
             except Exception:

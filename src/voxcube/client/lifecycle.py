@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -211,7 +212,11 @@ class Lifecycle:
                 )
                 self._connection = connection
                 self._session = connection.session
-                if not connection.resumed:
+                if connection.resumed:
+                    with contextlib.suppress(StanzaError):
+                        # Any answer comes behind all that the server has kept: only then nothing is missing.
+                        await connection.ping(self._endpoint.timeout)
+                else:
                     self._on_login()
                     await self._announce(connection)
             if not connection.is_open:
@@ -299,7 +304,8 @@ class Lifecycle:
             log.exception("the chat does not come back")
             failed = failure
         finally:
-            self._recovery = None
+            if self._recovery is asyncio.current_task():  # else the new connection is lost already
+                self._recovery = None
             if failed is not None:
                 self._close(failed)
 
@@ -307,7 +313,7 @@ class Lifecycle:
         """One attempt after the delay, or sooner when somebody asks for it."""
         self._set(State.RECONNECTING)
         attempt = self._attempt
-        if attempt is None:
+        if attempt is None or attempt.done():
             hurry = self._hurry = asyncio.get_running_loop().create_future()
             try:
                 await asyncio.wait([hurry], timeout=delay)
