@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.components import missing
-from tests.support.postgres import PostgresServer, find_binaries
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One throw-away PostgreSQL for the whole run; `create_database()` gives a fresh database in it."""
-    binaries = find_binaries()
+    binaries = PostgresServer.find()
     if binaries is None:
         missing("PostgreSQL is not installed")
     with PostgresServer(binaries) as server:
@@ -22,7 +22,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL for the tests that crash it: small, because recovery syncs every file of every database."""
-    binaries = find_binaries()
+    binaries = PostgresServer.find()
     if binaries is None:
         missing("PostgreSQL is not installed")
     with PostgresServer(binaries) as server:

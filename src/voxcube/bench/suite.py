@@ -19,10 +19,11 @@ from voxcube.bench import load
 from voxcube.bench.crowd import Crowd
 from voxcube.bench.figures import Figures, Latencies
 from voxcube.bench.options import OptionError, Options
+from voxcube.bench.postgres import Postgres
 from voxcube.bench.processes import machine
 from voxcube.bench.requests import Requests
 from voxcube.bench.seed import LIST_SECONDS, PASSWORD, Seed, seed
-from voxcube.bench.throwaway import Postgres, Server
+from voxcube.bench.throwaway import Server
 
 PARTS = ("chat", "postgres", "memory", "history", "dialogs", "crowd")
 GROUP = 100  # members
@@ -199,7 +200,7 @@ class Suite:
                     return
                 self._tell("starting PostgreSQL")
                 cluster = stack.enter_context(Postgres(binaries))
-                url, pids = cluster.url, [cluster.pid]
+                url, pids = cluster.create_database(), [cluster.pid]
             data = self._data(stack)
             there = self._seed(data, url, users=CHATTERS, members=2)
             server = self._server(stack, data, url)
@@ -277,7 +278,7 @@ class Suite:
         with ExitStack() as stack:
             self._tell("starting PostgreSQL")
             cluster = stack.enter_context(Postgres(binaries))
-            self._lists(stack, "PostgreSQL", cluster.url, (cluster.pid,))
+            self._lists(stack, "PostgreSQL", cluster.create_database(), (cluster.pid,))
 
     def _lists(self, stack: ExitStack, name: str, url: str, pids: tuple[int, ...]) -> None:
         """What a user with many dialogs costs, compared with one who has few."""
