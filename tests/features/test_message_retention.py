@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from tests.features.test_message_changes_rest import MESSAGE, dialog, seen, shown
 from tests.features.world import World
+from voxcube.server.storage import changes, retention
 from voxcube.server.storage import receipts as kinds
 from voxcube.server.storage.retention import BATCH
 from voxcube.server.storage.schema import erased_users, hidden_messages, message_ids, messages, reactions, receipts
@@ -89,6 +90,7 @@ async def test_a_message_destroys_itself_after_it_was_read(world: World) -> None
     assert await left() == ["marker", "rest", "all", "unread", "plain"]
     await world.mark(group, bob, by_marker.message_id)
     assert len(await left()) == 5  # the time begins
+    await one.put(MESSAGE, json={"chat_dialog_id": group, "read": 1})  # its sender has not been shown anything
     world.clock.advance(4)
     await two.put(f"{MESSAGE}/{by_rest.message_id}", json={"chat_dialog_id": group, "read": 1})
     await world.mark(group, bob, by_marker.message_id)  # read is read
@@ -136,6 +138,19 @@ async def test_messages_of_a_deleted_user_stay_or_go(world: World) -> None:
         assert await rows(world, erased_users) == 0
 
 
+async def test_a_deleted_user_who_has_said_much(world: World) -> None:
+    await world.setting(erase_messages=True)
+    ann, bob = await world.user("ann"), await world.user("bob")
+    group = await dialog(world, ann, bob)
+    for number in range(BATCH + 2):
+        await world.send(group, bob if number % 300 == 0 else ann, str(number))
+    assert (await (await world.login(ann)).delete(f"/users/{ann.id}")).status_code == 200
+    await world.retention.remove_erased()
+    two = await world.login(bob)
+    assert [item["message"] for item in await seen(two, group)] == ["0", "300"]
+    assert [await rows(world, table) for table in (messages, message_ids, erased_users)] == [2, 2, 0]
+
+
 async def test_the_id_of_a_deleted_message_is_known_for_a_while(world: World) -> None:
     ann = await world.user("ann")
     group = await dialog(world, ann)
@@ -143,5 +158,18 @@ async def test_the_id_of_a_deleted_message_is_known_for_a_while(world: World) ->
     await (await world.login(ann)).delete(f"{MESSAGE}/{send.message_id}?force=1")
     assert not (await world.send(group, ann, message_id=send.message_id)).fresh
     world.clock.advance(30 * DAY + 1)
+    await world.retention.remove_old()
+    assert await rows(world, message_ids) == 0
+
+
+async def test_ids_are_forgotten_in_steps(world: World) -> None:
+    ann = await world.user("ann")
+    group = await dialog(world, ann)
+    sends = [await world.send(group, ann) for _ in range(BATCH + 1)]
+    seqs = [send.seq for send in sends]
+    await world.writer.run(lambda tx: changes.remove(tx, group, seqs, world.clock.now_ms()))
+    world.clock.advance(30 * DAY + 1)
+    assert await world.writer.run(lambda tx: retention.forget_ids(tx, world.clock.now()))
+    assert await rows(world, message_ids) == 1
     await world.retention.remove_old()
     assert await rows(world, message_ids) == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voxcube.server import storage
-from voxcube.server.storage import changes, erasing, finding, history, listed, migrate, presence, sqlite, users
+from voxcube.server.storage import changes, finding, history, listed, migrate, presence, sqlite, users
 from voxcube.server.storage.sql import Bulk, Query
 
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
@@ -81,8 +81,7 @@ async def test_no_statement_walks_a_growing_table(connection: sqlite3.Connection
 async def test_rows_deleted_together_are_found_by_their_whole_keys(connection: sqlite3.Connection) -> None:
     """The first part of a key is often the application: all of its messages would be walked."""
     for query, keys in (
-        (changes._FORGET_IDS, "app_id=? AND id=?"),
-        (erasing._ERASE_IDS, "app_id=? AND id=?"),
+        (changes.FORGET_IDS, "app_id=? AND id=?"),
         (presence._HIDE, "node=? AND user_id=?"),
     ):
         assert keys in plan(connection, query.sqlite(2))[0]

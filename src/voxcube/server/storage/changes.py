@@ -88,7 +88,7 @@ _REMOVE = [
     for table in (hidden_messages, messages)
 ]
 _BURY_IDS = bulk_update(message_ids, ["app_id", "id"], "removed_at")
-_FORGET_IDS = bulk_delete(message_ids, "app_id", "id")
+FORGET_IDS = bulk_delete(message_ids, "app_id", "id")
 _NEWEST = Query(
     select(messages.c.seq, messages.c.date_sent)
     .where(messages.c.dialog_id == _D, messages.c.seq > bindparam("cleared"))
@@ -200,7 +200,7 @@ async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, ke
     if keep_ids:
         await tx.many(_BURY_IDS, [(now_ms // 1000, *key) for key in ids])
     else:
-        await tx.many(_FORGET_IDS, ids)
+        await tx.many(FORGET_IDS, ids)
     await tx.execute(_SHRINK, len(gone), dialog_id)
     now_ms = max(now_ms, updated_at + 1)
     if last_seq == gone[-1]:

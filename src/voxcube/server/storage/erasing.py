@@ -12,11 +12,12 @@ from sqlalchemy import bindparam, delete, select, update
 
 from voxcube.server.core.models import Dialog
 from voxcube.server.storage import reactions, search
+from voxcube.server.storage.changes import FORGET_IDS
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.membership import Locked
 from voxcube.server.storage.receipts import LOCK_ALL_MEMBERS
 from voxcube.server.storage.schema import dialogs, erasing, hidden_messages, members, message_ids, messages, receipts
-from voxcube.server.storage.sql import Query, bulk_delete, bulk_update, bulk_upsert
+from voxcube.server.storage.sql import Query, bulk_update, bulk_upsert
 
 BATCH = 500  # messages in one transaction: some ten milliseconds of the writer's time
 
@@ -40,7 +41,6 @@ _SOME = Query(
     *("dialog", "upto", "limit"),
 )
 _EXISTS = Query(select(dialogs.c.id).where(dialogs.c.id == _D), "dialog")
-_ERASE_IDS = bulk_delete(message_ids, "app_id", "id")
 # Of a dialog that is still there they stay for a while: a late resend must not bring a message back.
 _REMOVED_IDS = bulk_update(message_ids, ["app_id", "id"], "removed_at")
 _ERASE_MESSAGES = Query(
@@ -84,7 +84,7 @@ async def erase_some(tx: Tx, now: int) -> bool:
     rows = await tx.fetch(_SOME, dialog_id, upto, BATCH)
     if rows:
         if await tx.row(_EXISTS, dialog_id) is None:
-            await tx.many(_ERASE_IDS, sorted((app_id, row[1]) for row in rows))
+            await tx.many(FORGET_IDS, sorted((app_id, row[1]) for row in rows))
         else:
             await tx.many(_REMOVED_IDS, [(now, app_id, row[1]) for row in sorted(rows, key=lambda row: row[1])])
         await tx.execute(_ERASE_MESSAGES, dialog_id, rows[-1][0])

@@ -62,7 +62,7 @@ DROP = Bulk(
 )
 ADD = bulk_insert(receipts, "dialog_id", "user_id", "kind", "low", "high")
 ADD_HIDDEN = bulk_insert(hidden_messages, "dialog_id", "user_id", "seq")
-# Shown for the first time: from now on its time runs, which a job turns into a date (`expiry.py`).
+# Shown for the first time: from now on its time runs, which a job turns into a date (`retention.py`).
 SHOWN = bulk_update(messages, ["dialog_id", "seq"], "expires_at", "destroy_after")
 
 
@@ -239,9 +239,9 @@ LOCK_ALL_MEMBERS = Query(
 )
 ALL_SHOWN = Query(
     update(messages)
-    .where(messages.c.dialog_id == _D, messages.c.destroy_after.is_not(None))
+    .where(messages.c.dialog_id == _D, messages.c.destroy_after.is_not(None), messages.c.sender_id != _U)
     .values(expires_at=-messages.c.destroy_after, destroy_after=null()),
-    "dialog_id",
+    *("dialog_id", "user_id"),
 )
 
 
@@ -267,7 +267,7 @@ async def mark_all(tx: Tx, dialog_id: str, user_id: int, kind: int) -> None:
         await tx.execute(ADD_INTERVAL, dialog_id, user_id, kind, seq)
     if kind == READ:
         await tx.execute(SET_SETTLED, live, dialog_id, user_id)
-        await tx.execute(ALL_SHOWN, dialog_id)
+        await tx.execute(ALL_SHOWN, dialog_id, user_id)
 
 
 async def clear_for(tx: Tx, dialog_id: str, user_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -72,8 +73,10 @@ _EXPIRED = Query(
     .limit(BATCH),
     "now",
 )
-_FORGET_IDS = Query(
-    delete(message_ids).where(message_ids.c.removed_at.is_not(None), message_ids.c.removed_at < bindparam("before")),
+_REMOVED_IDS = Query(
+    select(message_ids.c.app_id, message_ids.c.id)
+    .where(message_ids.c.removed_at.is_not(None), message_ids.c.removed_at < bindparam("before"))
+    .limit(BATCH),
     "before",
 )
 _ERASE = bulk_insert(erased_users, "app_id", "user_id", ignore_existing=True)
@@ -92,10 +95,11 @@ _SENT = Query(
         messages.c.dialog_id == _D,
         messages.c.sender_id == bindparam("user"),
         messages.c.seq > dialogs.c.cleared,
+        messages.c.seq > bindparam("after"),
     )
     .order_by(messages.c.seq)
     .limit(BATCH),
-    *("dialog", "user"),
+    *("dialog", "user", "after"),
 )
 _DONE = Query(delete(erased_users).where(erased_users.c.user_id == bindparam("user")), "user")
 
@@ -123,11 +127,17 @@ async def remove_old(tx: Tx, dialog_id: str, before_ms: int, now_ms: int) -> boo
     return more
 
 
+async def start_expiry(tx: Tx, now: int) -> None:
+    """From now on the time runs of self-destroying messages that were shown for the first time.
+
+    In a transaction of its own: their rows come before those of their dialogs.
+    """
+    await tx.execute(_START, now)
+
+
 async def remove_expired(tx: Tx, now_ms: int) -> bool:
     """Deletes some of the self-destroying messages whose time is over; whether there may be more (realtime §9.4)."""
-    now = now_ms // 1000
-    await tx.execute(_START, now)
-    rows = await tx.fetch(_EXPIRED, now)
+    rows = await tx.fetch(_EXPIRED, now_ms // 1000)
     by_dialog: dict[str, list[int]] = defaultdict(list)
     for dialog_id, seq in rows:
         by_dialog[dialog_id].append(seq)
@@ -137,9 +147,11 @@ async def remove_expired(tx: Tx, now_ms: int) -> bool:
     return len(by_dialog) > 1 or len(rows) == BATCH
 
 
-async def forget_ids(tx: Tx, now: int) -> None:
-    """Forgets the ids of messages that were deleted long ago."""
-    await tx.execute(_FORGET_IDS, now - REMEMBERED)
+async def forget_ids(tx: Tx, now: int) -> bool:
+    """Forgets some of the ids of messages that were deleted long ago; whether there may be more of them."""
+    rows = await tx.fetch(_REMOVED_IDS, now - REMEMBERED)
+    await tx.many(changes.FORGET_IDS, sorted((row[0], row[1]) for row in rows))
+    return len(rows) == BATCH
 
 
 async def erase_user(tx: Tx, app_id: int, user_id: int) -> None:
@@ -159,11 +171,17 @@ async def dialog_of(tx: Tx, user_id: int, after: str) -> str | None:
     return found
 
 
-async def remove_sent(tx: Tx, dialog_id: str, user_id: int, now_ms: int) -> bool:
-    """Deletes some of what a user has sent to a dialog; whether there may be more."""
-    seqs = [row[0] for row in await tx.fetch(_SENT, dialog_id, user_id)]
+async def sent(tx: Tx, dialog_id: str, user_id: int, after: int) -> list[int]:
+    """The numbers, above `after`, of some of the messages that a user has sent to a dialog.
+
+    Nothing but the dialog's own order finds them: a large one is looked through once, beside the writer.
+    """
+    return [row[0] for row in await tx.fetch(_SENT, dialog_id, user_id, after)]
+
+
+async def remove_sent(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int) -> None:
+    """Deletes what `sent` has found."""
     await changes.remove(tx, dialog_id, seqs, now_ms, keep_ids=False)
-    return len(seqs) == BATCH
 
 
 async def erased(tx: Tx, user_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from voxcube.server.core.clock import Clock
@@ -28,8 +28,8 @@ class Retention:
 
     async def remove_old(self) -> None:
         """Deletes the messages that are older than their application keeps them, and old ids of deleted ones."""
-        now = self._clock.now()
-        await self._step(lambda tx: retention.forget_ids(tx, now))
+        while await self._step(lambda tx: retention.forget_ids(tx, self._clock.now())):
+            pass
         for app in await self._database.read(apps.every):
             if app.settings.message_days:
                 await self._remove_old(app.id, self._clock.now_ms() - app.settings.message_days * DAY_MS)
@@ -50,6 +50,7 @@ class Retention:
 
     async def remove_expired(self) -> None:
         """Deletes the self-destroying messages whose time is over."""
+        await self._step(lambda tx: retention.start_expiry(tx, self._clock.now()))
         while await self._step(lambda tx: retention.remove_expired(tx, self._clock.now_ms())):
             pass
 
@@ -61,16 +62,20 @@ class Retention:
     async def _erase(self, user_id: int) -> None:
         dialog_id = ""
         while (following := await self._next_dialog(user_id, dialog_id)) is not None:
-            dialog_id = following
-            while await self._remove_sent(dialog_id, user_id):
-                pass
+            dialog_id, after = following, 0
+            while seqs := await self._sent(dialog_id, user_id, after):
+                await self._remove_sent(dialog_id, seqs)
+                after = seqs[-1]
         await self._step(lambda tx: retention.erased(tx, user_id))
 
     async def _next_dialog(self, user_id: int, after: str) -> str | None:
         return await self._database.read(lambda tx: retention.dialog_of(tx, user_id, after))
 
-    async def _remove_sent(self, dialog_id: str, user_id: int) -> bool:
-        return await self._step(lambda tx: retention.remove_sent(tx, dialog_id, user_id, self._clock.now_ms()))
+    async def _sent(self, dialog_id: str, user_id: int, after: int) -> list[int]:
+        return await self._database.read(lambda tx: retention.sent(tx, dialog_id, user_id, after))
+
+    async def _remove_sent(self, dialog_id: str, seqs: Sequence[int]) -> None:
+        await self._step(lambda tx: retention.remove_sent(tx, dialog_id, seqs, self._clock.now_ms()))
 
     async def _step(self, run: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         started = time.perf_counter()
