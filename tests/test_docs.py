@@ -69,10 +69,30 @@ def test_links_and_named_files_exist() -> None:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
-    for name in re.findall(
-        r"`((?:src|tests|xmpp|server|client)/[\w./]+)`", (DOCS / "reference/protocols.md").read_text()
-    ):
-        assert (ROOT / name).exists() or (ROOT / "src/voxcube" / name).exists(), f"protocols.md names {name}"
+
+
+def protocols() -> dict[str, list[str]]:
+    """The table of docs/reference/protocols.md: specification → status, files, tests."""
+    rows = re.findall(r"^\| (?!specification)(\S.*) \|$", (DOCS / "reference/protocols.md").read_text(), re.MULTILINE)
+    return {cells[0]: cells[1:] for cells in (row.split(" | ") for row in rows)}
+
+
+@pytest.mark.parametrize("specification", protocols())
+def test_every_protocol_has_a_status_files_and_tests(specification: str) -> None:
+    status, files, tests = protocols()[specification]
+    assert status
+    for cell, root in ((files, ROOT / "src/voxcube"), (tests, ROOT)):
+        assert re.fullmatch(r"`[^`]+`(, `[^`]+`)*", cell)
+        for name in re.findall(r"`([^`]+)`", cell):
+            assert (root / name).is_file(), f"{name} does not exist"
+    assert all(name.startswith("tests/") for name in re.findall(r"`([^`]+)`", tests))
+
+
+def test_every_protocol_that_the_code_cites_has_a_row() -> None:
+    cited = {
+        name for path in (ROOT / "src/voxcube").rglob("*.py") for name in re.findall(r"XEP-\d{4}", path.read_text())
+    }
+    assert cited <= {specification.split()[0] for specification in protocols()}
 
 
 def test_every_advertised_namespace_has_a_row() -> None:
