@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxcube.server.c2s.pace import LONGEST, Pace
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.errors import TooManyRequests
 from voxcube.server.core.rates import Rate
@@ -34,6 +35,20 @@ def test_what_was_refused_costs_nothing_what_is_owed_does() -> None:
     assert rate.owe("ann") == pytest.approx(2)
     rate.give_back("ann", 2)
     assert rate.take("ann") == pytest.approx(1)
+
+
+def test_what_is_owed_has_an_end() -> None:
+    """One who floods from a shared address does not keep the others waiting for hours."""
+    clock = ManualClock()
+    pace = Pace(Rate(clock, 50, 500), Rate(clock, 500, 5000))
+    for user_id in range(1000):
+        pace.wait(1, user_id, "192.0.2.1", 1500, 0)
+    assert pace.wait(1, 7, "192.0.2.1", 5000, 0) is None
+    assert pace.wait(1, 2000, "192.0.2.1", 1, 0) == LONGEST
+    clock.advance(LONGEST + 1)
+    assert pace.wait(1, 2000, "192.0.2.1", 1, 0) == 0
+    clock.advance(LONGEST)
+    assert pace.wait(1, 7, "192.0.2.1", 1, 0) is not None
 
 
 def test_more_than_a_burst_passes_alone() -> None:

@@ -27,7 +27,7 @@ class Pace:
     def wait(self, app_id: int, user_id: int, peer: str, stanzas: int, size: int) -> float | None:
         """Seconds for which nothing more is to be read after so many stanzas and bytes; None: it is a flood."""
         amount = stanzas + size / PIECE
-        own = self._users.owe((app_id, user_id), amount)
+        own = self._users.owe((app_id, user_id), amount, most=2 * LONGEST)
         if own > LONGEST:
             return None
-        return max(own, min(LONGEST, self._addresses.owe(_counted_as(peer), amount)))
+        return max(own, self._addresses.owe(_counted_as(peer), amount, most=LONGEST))

@@ -39,10 +39,13 @@ class Rate:
         self._note(key, paid_at, now)
         return 0.0
 
-    def owe(self, key: Hashable, amount: float = 1.0) -> float:
-        """Takes `amount` in any case; the seconds that the key is to wait before its next."""
+    def owe(self, key: Hashable, amount: float = 1.0, *, most: float = math.inf) -> float:
+        """Takes `amount` in any case; the seconds that the key is to wait before its next, at most `most`.
+
+        What is beyond that is forgiven: others who share an address would have to wait for hours.
+        """
         now = self._clock.monotonic()
-        paid_at = max(self._paid_at.get(key, now), now) + amount * self._cost
+        paid_at = min(max(self._paid_at.get(key, now), now) + amount * self._cost, now + self._burst + most)
         self._note(key, paid_at, now)
         return max(0.0, paid_at - now - self._burst)
 
