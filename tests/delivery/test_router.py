@@ -11,7 +11,8 @@ from tests.support import virtual_time
 from tests.support.bus import Weather
 from voxcube.server.cluster.gate import AGAIN
 from voxcube.server.cluster.local import LocalBus
-from voxcube.server.delivery.router import CHAT, COPY, DIGEST_SECONDS, GROUP, GROUP_OTHERS, OWN, Parcel
+from voxcube.server.delivery.again import DIGEST_SECONDS
+from voxcube.server.delivery.router import CHAT, COPY, GROUP, GROUP_OTHERS, OWN, Parcel
 
 
 def parcel(kind: int, to: int, text: str, *, origin: bytes = b"", app_id: int = 1, dialog_id: str = "") -> Parcel:
@@ -71,7 +72,7 @@ async def test_a_node_that_is_alone_pays_nothing_for_others() -> None:
     await node.router.beat()
     node.go(alice)
     assert alice.got == [b"0", b"1", b"2"]
-    assert not node.router._bursts
+    assert not node.router._again._bursts
     assert not node.router._gate._last
     assert not node.router._listening._users
 
@@ -125,7 +126,7 @@ def test_a_lost_end_is_found_though_its_first_digests_are_lost_as_well() -> None
             assert sorted(bob.got) == [b"a", b"b", b"c", b"private"]
             assert bob.handing == [(PRIVATE_ID, 1)]
             assert alice.got == [b"a", b"b", b"c"]
-            assert not one.router._bursts
+            assert not one.router._again._bursts
 
     virtual_time.run(story())
 
@@ -255,7 +256,7 @@ def test_an_interruption_is_made_good_from_storage() -> None:
                 one.store(text)
                 one.store(text, to=2, dialog_id=PRIVATE_ID)
             one.store("first", to=2, dialog_id="65a1b2c3d4e5f60718293a4d")
-            one.router._bursts.clear()
+            one.router._again._bursts.clear()
             world.fail = 3  # and the database has not come back either
             wire.restore()
             await asyncio.sleep(10)

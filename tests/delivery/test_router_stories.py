@@ -153,7 +153,7 @@ class Story:
             router = node.router
             assert not router._gate._last
             assert not router._gate._gaps
-            assert not router._bursts
+            assert not router._again._bursts
             assert not router._listening._slots
             assert not router._listening._groups
 

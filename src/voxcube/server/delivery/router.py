@@ -18,15 +18,15 @@ from voxcube.server.cluster.bus import Bus, app_slot, dialog_slot, user_slot
 from voxcube.server.cluster.gate import AGAIN, Gate, Stream
 from voxcube.server.cluster.tally import Tally
 from voxcube.server.core.models import Turn
+from voxcube.server.delivery.again import Again
 from voxcube.server.delivery.listening import Listening, Positions
 from voxcube.server.delivery.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
-DIGEST_SECONDS = (0.5, 1.5, 5.0)  # after a burst of a stream its last number is said again: lost words are noticed
 KEYS_TOLD = 1000  # forgotten facts in one word: a bus has a largest one
-CHANGE_PATIENCE = 0.5  # seconds that a change may be late: it cannot be read again
+CHANGE_PATIENCE = 0.5  # seconds that a change may be late: it cannot be read, but is said again meanwhile
 HELD = 1000  # parcels of a dialog kept while its members cannot be read
 
 BROADCAST = 1  # dialog type
@@ -108,13 +108,13 @@ class Router:
         self._hiding = hiding
         self._gate: Gate[Parcel] = Gate(self._deliver, recover)
         self._changes: Gate[Parcel] = Gate(self._follow, _nothing, patience=CHANGE_PATIENCE)
+        self._again = Again(bus, lambda stream, seq: _DIGEST + _encode((*stream, seq)))
         self._tally = Tally(self.interrupted)
         self._told = 0
         self.on_beat: Callable[[str], None] = lambda name: None  # a node of this name lives
         self._words: dict[bytes, Callable[[bytes], None]] = {}  # what features say to each other
         self._listening = Listening(bus, self._gate, self._changes, positions, now_ms)
         self._held: dict[str, list[Parcel]] = {}  # group parcels waiting for the dialog's members to be read
-        self._bursts: dict[Stream, list[int]] = {}  # slot, last number, times it was said
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- outwards --------------------------------------------------------------------------------------------------
@@ -131,10 +131,13 @@ class Router:
             mark, slot = _TO_APP, app_slot(parcel.app_id)
         else:
             slot = dialog_slot(parcel.dialog_id)
-        self._bus.publish(slot, mark + _encode(parcel))
+        word = mark + _encode(parcel)
+        self._bus.publish(slot, word)
+        if parcel.change:
+            self._again.repeat(slot, word)
         if parcel.seq:
             stream = _stream(parcel)
-            self._say_later(stream, slot, parcel.seq)
+            self._again.say_how_far(stream, slot, parcel.seq)
             if not self._gate.knows(stream):
                 self._meet(parcel, stream)
             self._gate.offer(stream, parcel.seq, parcel)
@@ -142,8 +145,11 @@ class Router:
             self._in_turn(parcel)
 
     def change(self, parcel: Parcel, turn: Turn) -> None:
-        """Delivers what tells of a change of a stored message, when it is its turn. What is lost on the way to another
-        node is not told there: only who reads the message again sees it changed."""
+        """Delivers what tells of a change of a stored message, when it is its turn.
+
+        To other nodes it is said three times. What is lost all the same is not told there: only who reads the message
+        again, from the history or as a late delivery, sees it changed. The changes behind it wait half a second for it.
+        """
         parcel.change, parcel.after, parcel.members_version = turn
         self.send(parcel)
 
@@ -166,7 +172,8 @@ class Router:
         for it. `user_id` is the recipient in a private dialog, 0 in a group."""
         if not self.alone:
             stream = (dialog_id, user_id)
-            self._say_later(stream, user_slot(user_id) if user_id else dialog_slot(dialog_id), seq)
+            slot = user_slot(user_id) if user_id else dialog_slot(dialog_id)
+            self._again.say_how_far(stream, slot, seq)
             self._gate.hint(stream, seq)
 
     def tell_forgotten(self, keys: tuple[Any, ...]) -> None:
@@ -208,28 +215,6 @@ class Router:
     async def ready(self) -> None:
         await self._bus.ready()
 
-    # -- digests ---------------------------------------------------------------------------------------------------
-
-    def _say_later(self, stream: Stream, slot: int, seq: int) -> None:
-        burst = self._bursts.get(stream)
-        if burst is None:
-            self._bursts[stream] = [slot, seq, 0]
-            asyncio.get_running_loop().call_later(DIGEST_SECONDS[0], self._say, stream)
-        else:
-            burst[1], burst[2] = max(seq, burst[1]), 0
-
-    def _say(self, stream: Stream) -> None:
-        burst = self._bursts.get(stream)
-        if burst is None:
-            return
-        slot, seq, times = burst
-        self._bus.publish(slot, _DIGEST + _encode((*stream, seq)))
-        if times + 1 < len(DIGEST_SECONDS):
-            burst[2] = times + 1
-            asyncio.get_running_loop().call_later(DIGEST_SECONDS[times + 1], self._say, stream)
-        else:
-            del self._bursts[stream]
-
     # -- inwards (cluster.bus.Listener) ----------------------------------------------------------------------------
 
     def published(self, payload: bytes) -> None:
@@ -264,8 +249,8 @@ class Router:
         stream = _stream(parcel)
         known = self._gate.knows(stream)
         if mark == _TO_APP:
-            if not known and parcel.seq:
-                self._listening.met(parcel.app_id, parcel.dialog_id, parcel.seq - 1)
+            if not known and (parcel.seq or parcel.after):
+                self._listening.met(parcel.app_id, parcel.dialog_id, parcel.seq - 1 if parcel.seq else parcel.after)
         elif not stream[1]:
             if not known:  # another dialog of the same slot
                 return
@@ -407,7 +392,7 @@ class Router:
             self._listening.went(user_id)
 
     async def close(self) -> None:
-        self._bursts.clear()
+        self._again.stop()
         self._tally.close()
         await self._listening.close()
         await self._gate.close()
