@@ -408,6 +408,24 @@ async def test_a_full_queue_ends_it(tmp_path: Path) -> None:
             await phone.peer.wait("message")
 
 
+async def test_another_device_gets_what_waits(node: Node, ann: Person, bob: Person) -> None:
+    """What is stored nowhere would be lost with the session whose client never comes back: now there is another."""
+    phone, other = await Resumable.login(node, ann), await node.login(bob)
+    await phone.peer.close()
+    while not node.app.hub.bound[phone.jid].detached:
+        await asyncio.sleep(0)
+    say(other, ann, node, "stored")
+    say(other, ann, node, "relayed", save=False)
+    await other.ping()
+    tablet = await node.login(ann)
+    found = [(await tablet.wait("message")).find("body") for _ in range(2)]
+    assert {body.text for body in found if body is not None} == {"stored", "relayed"}
+    await tablet.ping()
+    assert not [element for element in tablet.waiting if element.name == "message"]
+    await phone.resume()
+    assert await phone.bodies(2) == ["stored", "relayed"]
+
+
 async def test_what_is_too_much_to_keep_is_delivered(tmp_path: Path) -> None:
     """Else who is sent much while away could never come back: every login would end in the midst of it."""
     limits = Limits(unacknowledged_bytes=100_000)

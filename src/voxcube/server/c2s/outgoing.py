@@ -52,6 +52,12 @@ class Outgoing:
         """From now on nothing is delivered."""
         raise NotImplementedError
 
+    @property
+    def kept(self) -> list[Kept]:
+        """What the client may not have, as far as it is kept."""
+        unacked = () if self._sent is None else self._sent.unacked()
+        return [item for item in unacked if item is not None and len(item) == 4]
+
     def keep_no_more(self) -> None:
         """It is too much: the session cannot be resumed any more."""
         raise NotImplementedError

@@ -550,10 +550,8 @@ class Session(Outgoing):
         self.hub.gone(self)
         if self.resume_id:
             self.hub.resumption.ended(self)
-        if self._sent is not None:
-            unacked = [item for item in self._sent.unacked() if item is not None and len(item) == 4]
-            if unacked:
-                self.hub.resumption.undelivered(self, unacked)
+        if kept := self.kept:
+            self.hub.resumption.undelivered(self, kept)
             self._sent = OutboundQueue()
 
 

@@ -81,10 +81,26 @@ class LateDelivery:
         held, session.held = session.held or [], None  # from here on it is written, not held
         for message in found:
             self._write(message, [session])
+        waiting = self._waiting_elsewhere(session)
+        came = {(head, tail) for head, tail, _, _ in held} if waiting else ()
+        for stanza in waiting:
+            if stanza not in came:
+                session.deliver(*stanza, "", 0)
         # What was read is also under way: behind its commit here, or on the bus. It was written, and is not again.
         session.caught = {**(session.caught or {}), **upto} or None
         for head, tail, dialog_id, seq in held:
             session.deliver(head, tail, dialog_id, seq)
+
+    def _waiting_elsewhere(self, session: Session) -> list[Encoded]:
+        """Messages that are stored nowhere and wait for the clients of the user's other sessions, who may never come:
+        when those sessions end, this one must have had them."""
+        return [
+            (head, tail)
+            for other in self._sessions.of(session.user_id)
+            if isinstance(other, Session) and other is not session
+            for _, seq, head, tail in other.kept
+            if seq == 0 and tail is not None and chat_message(head, tail) is not None
+        ]
 
     def redeliver(self, app_id: int, user_id: int, dialog_id: str, seq: int) -> None:
         """A message was sent again: the recipient gets it if it was never handed to it."""
@@ -277,6 +293,8 @@ class LateDelivery:
 
 def chat_message(head: bytes, tail: bytes) -> Element | None:
     """A stanza that was delivered, if it is a private message with a body or attachments."""
+    if b'" type="chat"' not in tail:  # most are of groups
+        return None
     message = parse_frame(head + tail, max_stanza=2**31, max_depth=1000)  # the server has made it itself
     if message.name != "message" or message.get("type") != "chat" or not message.get("id"):
         return None
