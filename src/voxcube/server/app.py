@@ -308,6 +308,7 @@ class App:
             cache,
             active=screens.active,
             requests=contact_stanzas.give_requests,
+            alive=joined.joined.alive,
             domain=config.domain,
             name=node,
         )

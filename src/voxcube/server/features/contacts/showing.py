@@ -7,9 +7,10 @@ presence goes as words to the receiver's node, which remembers from where each c
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 SHOWN, PROBE = b"s", b"?"
 MAX_DIRECTED = 500  # users beside the contacts that one session shows itself to
+LATE = 10.0  # seconds that a word may be under way
 AGAIN = 1.0  # seconds until what could not be read is read again
 
 
@@ -39,6 +41,7 @@ class _Shown(msgspec.Struct, array_like=True):
     """The presence of a session, for a user's sessions or, as the answer to a probe, one of them (`to_address`)."""
 
     node: str
+    number: int  # rising, for words may overtake each other
     app_id: int
     to_user: int
     to_address: bytes
@@ -54,6 +57,14 @@ class _Probe(msgspec.Struct, array_like=True):
     of_user: int
     user_id: int
     address: bytes
+
+
+class _Last(NamedTuple):
+    """What was last heard of a session elsewhere."""
+
+    node: str
+    number: int
+    here: bool
 
 
 class _Seen:
@@ -84,19 +95,23 @@ class Showing:
         *,
         active: Callable[[bytes], Rules | None],
         requests: Callable[[Session], Awaitable[None]],
+        alive: Callable[[str], None],
         domain: str,
         name: str,
     ) -> None:
         """`active(address)` is the active privacy list of a session. `requests(session)` gives a session that has come
-        the requests that wait for its user. `name` is this run of this node's own."""
+        the requests that wait for its user. `alive(node)` is told who has said something. `name` is this run of this
+        node's own."""
         self._router = router
         self._facts = facts
         self._active = active
         self._requests = requests
+        self._alive = alive
         self._domain = domain
         self._name = name
         self._seen: dict[int, dict[Session, _Seen]] = {}  # by the user of the session
-        self._from: dict[int, dict[bytes, str]] = {}  # user here → sessions elsewhere it was shown → their nodes
+        self._from: dict[int, dict[bytes, _Last]] = {}  # user here → sessions elsewhere that it was shown
+        self._numbers = itertools.count(1)
         self._doubtful: dict[tuple[int, int], bool] = {}  # users → whether their contacts are asked again, too
         self._task: asyncio.Task[None] | None = None
         if not router.alone:
@@ -185,7 +200,8 @@ class Showing:
         head, tail = shown_to_others(session, stanza)
         here = stanza.attrs.get("type") != UNAVAILABLE
         for user_id in users:
-            word = _Shown(self._name, session.app_id, user_id, b"", session.address, here, head, tail)
+            number = next(self._numbers)
+            word = _Shown(self._name, number, session.app_id, user_id, b"", session.address, here, head, tail)
             self._deliver(word)
             if not self._router.alone:
                 self._router.say_to_user(SHOWN, user_id, _encode(word))
@@ -201,18 +217,29 @@ class Showing:
 
     def _heard(self, payload: bytes) -> None:
         word = _decode_shown(payload)
-        if self._deliver(word):
-            shown = self._from.setdefault(word.to_user, {})
-            if word.here:
-                shown[word.address] = word.node
-            else:
-                shown.pop(word.address, None)
+        self._alive(word.node)
+        known = self._from.get(word.to_user, {}).get(word.address)
+        if (known is None or known.number < word.number) and self._deliver(word):
+            last = _Last(word.node, word.number, word.here)
+            self._from.setdefault(word.to_user, {})[word.address] = last
+            if not word.here:
+                asyncio.get_running_loop().call_later(LATE, self._forget, word.to_user, word.address, last)
+
+    def _forget(self, user_id: int, address: bytes, last: _Last) -> None:
+        """No word about a session that is gone is on its way any more."""
+        shown = self._from.get(user_id, {})
+        if shown.get(address) == last:
+            del shown[address]
 
     def _probed(self, payload: bytes) -> None:
         probe = _decode_probe(payload)
 
         def answer(other: Session, stanza: tuple[bytes, bytes]) -> None:
-            word = _Shown(self._name, other.app_id, probe.user_id, probe.address, other.address, True, *stanza)
+            head, tail = stanza
+            number = next(self._numbers)
+            word = _Shown(
+                self._name, number, other.app_id, probe.user_id, probe.address, other.address, True, head, tail
+            )
             self._router.say_to_user(SHOWN, probe.user_id, _encode(word))
 
         self._answer(probe.of_user, probe.user_id, answer)
@@ -228,7 +255,7 @@ class Showing:
         """Another node has stopped or died, and its sessions with it."""
         gone = Element("presence", {"type": UNAVAILABLE})
         for user_id, shown in self._from.items():
-            for address in [address for address, its in shown.items() if its == node]:
+            for address in [address for address, last in shown.items() if last.node == node and last.here]:
                 del shown[address]
                 for target in list(self._router.sessions.of(user_id)):
                     target.deliver(*from_address(address, gone), "", 0)

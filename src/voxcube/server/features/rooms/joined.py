@@ -89,7 +89,7 @@ class Joined(Generic[S]):
         self.on_node: Callable[[str, bool], None] = lambda node, lives: None
         if not router.alone:
             router.on_word(MARK, self._heard)
-            router.on_beat = self._alive
+            router.on_beat = self.alive
 
     # -- sessions of this node -----------------------------------------------------------------------------------------
 
@@ -246,7 +246,7 @@ class Joined(Generic[S]):
 
     def _heard(self, word: bytes) -> None:
         listed = _decode(word)
-        self._alive(listed.node)
+        self.alive(listed.node)
         room = self._rooms.get(listed.dialog_id)
         if room is None:
             return
@@ -268,7 +268,8 @@ class Joined(Generic[S]):
             if user_id not in room.here and not room.is_elsewhere(user_id):
                 self._left(dialog_id, user_id)
 
-    def _alive(self, node: str) -> None:
+    def alive(self, node: str) -> None:
+        """A node has said something."""
         self._heard_at[node] = asyncio.get_running_loop().time()
         if node in self._gone:
             self._gone.discard(node)
