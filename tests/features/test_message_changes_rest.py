@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from tests.features.world import World
+from voxcube.server.core.errors import Invalid
 from voxcube.server.core.models import User
+from voxcube.server.features.changes.service import NewText
 from voxcube.server.features.dialogs.service import NewDialog
 
 DIALOG = "/chat/Dialog"
@@ -93,14 +95,14 @@ async def test_send_to_chat_delivers_as_if_it_was_sent_there(world: World, pair:
     group = await dialog(world, pair.ann, pair.bob)
     made = await pair.one.post(
         MESSAGE,
-        json={"chat_dialog_id": group, "message": "a<b", "send_to_chat": 1, "markable": 1, "silent": 1, "k": "v"},
+        json={"chat_dialog_id": group, "message": "a<b\r", "send_to_chat": 1, "markable": 1, "silent": 1, "k": "v"},
     )
     [(to, stanza)] = world.parcels.take()
     room = f"{world.app.id}_{group}@muc.chat.example.org/{pair.ann.id}"
     assert to == group
     assert stanza == (
         f'<message xmlns="jabber:client" from="{room}" to="" type="groupchat" id="{made.json()["_id"]}">'
-        f'<body>a&lt;b</body><extraParams xmlns="jabber:client"><save_to_history>1</save_to_history>'
+        f'<body>a&lt;b&#13;</body><extraParams xmlns="jabber:client"><save_to_history>1</save_to_history>'
         f"<date_sent>{made.json()['date_sent']}</date_sent><dialog_id>{group}</dialog_id><markable>1</markable>"
         '<silent>1</silent><k>v</k></extraParams><markable xmlns="urn:xmpp:chat-markers:0"/></message>'
     )
@@ -174,16 +176,16 @@ async def test_an_edit_is_seen_and_told(world: World, pair: Pair) -> None:
     group = await dialog(world, pair.ann, pair.bob)
     first, last = [await world.send(group, pair.ann, body, properties={"k": "v"}) for body in ("first", "last")]
     before = await shown(pair.two, group)
-    for send, body in ((first, "erste"), (last, "letzte <3")):
+    for send, body in ((first, "erste"), (last, "letzte\r\n<3")):
         answer = await pair.one.put(f"{MESSAGE}/{send.message_id}", json={"chat_dialog_id": group, "message": body})
         assert (answer.status_code, answer.json()) == (200, {})
     items = await seen(pair.two, group)
     assert [(item["message"], item["k"], item["edited_at"] is None) for item in items] == [
         ("erste", "v", False),
-        ("letzte <3", "v", False),
+        ("letzte\r\n<3", "v", False),
     ]
     after = await shown(pair.two, group)
-    assert (before["last_message"], after["last_message"]) == ("last", "letzte <3")
+    assert (before["last_message"], after["last_message"]) == ("last", "letzte\r\n<3")
     one, two = world.parcels.take()
     assert one[0] == group
     assert 'last="true"' not in one[1]
@@ -191,7 +193,8 @@ async def test_an_edit_is_seen_and_told(world: World, pair: Pair) -> None:
     room = f"{world.app.id}_{group}@muc.chat.example.org/{pair.ann.id}"
     assert id_
     assert two[1] == (
-        f'<message xmlns="jabber:client" from="{room}" to="" type="groupchat" id="{id_[1]}"><body>letzte &lt;3</body>'
+        f'<message xmlns="jabber:client" from="{room}" to="" type="groupchat" id="{id_[1]}">'
+        "<body>letzte&#13;\n&lt;3</body>"
         f'<replace xmlns="urn:xmpp:message-correct:0" id="{last.message_id}" last="true"/>'
         f'<extraParams xmlns="jabber:client"><dialog_id>{group}</dialog_id></extraParams></message>'
     )
@@ -205,6 +208,28 @@ async def test_what_no_stanza_can_carry_is_no_new_text(world: World, pair: Pair,
     assert answer.status_code == 422
     assert [item["message"] for item in await seen(pair.two, group)] == ["old"]
     assert world.parcels.take() == []
+
+
+async def test_an_edit_leaves_something_and_not_too_much(world: World, pair: Pair) -> None:
+    group = await dialog(world, pair.ann, pair.bob)
+    text, city = await world.send(group, pair.ann, "old"), await world.send(group, pair.ann, "", properties={"k": "v"})
+    for send, status in ((text, 422), (city, 200)):
+        answer = await pair.one.put(f"{MESSAGE}/{send.message_id}", json={"chat_dialog_id": group, "message": ""})
+        assert answer.status_code == status
+    assert [item["message"] for item in await seen(pair.two, group)] == ["old", ""]
+    facts = await world.cache.dialog(world.app.id, group)
+
+    async def edit(number: int) -> None:
+        new = NewText(body="new", properties={f"k{number}": "x" * 100_000})
+        await world.message_changes.edit(world.app.id, pair.ann.id, facts, text.message_id, new)
+
+    await edit(1)
+    await edit(2)
+    with pytest.raises(Invalid, match="too large"):  # custom parameters add up
+        await edit(3)
+    [found, _] = await seen(pair.two, group)
+    assert {"k1", "k2"} < set(found)
+    assert "k3" not in found
 
 
 async def test_reading_named_messages_tells_their_senders(world: World, pair: Pair) -> None:

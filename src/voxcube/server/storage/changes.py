@@ -11,12 +11,15 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from voxcube.server.core.errors import Invalid
 from voxcube.server.core.models import NO_TURN, Turn
 from voxcube.server.storage import inbox, reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_delete, bulk_update, in_list
+
+LARGEST = 256 * 1024  # bytes of a message with all that edits have added to it
 
 _D: Any = bindparam("dialog")
 _SEQS = in_list(messages.c.seq, "seqs")
@@ -156,7 +159,7 @@ async def edit(
     """Replaces the body, the attachments where there are any, and of the custom parameters those that are given.
 
     Whether it is the dialog's last message; None when it is there no more. The dialog's `updated_at` moves with its
-    last message (rest §6.1).
+    last message (rest §6.1). Raises Invalid when nothing would be left of it, or too much.
     """
     dialog_id, seq = found.dialog_id, found.seq
     dialog = await tx.row(_LOCK, dialog_id)
@@ -166,6 +169,10 @@ async def edit(
     kept = json.loads(row[0]) if row[0] else {}
     merged = _to_json({**kept, **properties}) if properties else row[0]
     files = _to_json(list(attachments)) if attachments else row[1]
+    if not (body or merged or files):
+        raise Invalid({"message": ["can't be blank"]})
+    if sum(len(part.encode()) for part in (body, merged, files) if part) > LARGEST:
+        raise Invalid(f"The message is too large (maximum is {LARGEST} bytes)")
     await tx.execute(_EDIT, body, merged, files, now_ms // 1000, max(now_ms, row[2] + 1), dialog_id, seq)
     await search.edited(tx, dialog_id, seq, body)
     last: bool = seq == dialog[0]

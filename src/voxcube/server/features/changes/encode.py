@@ -5,13 +5,11 @@ They come from the user's bare address or as an occupant of the room, with an id
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
-
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import NO_TURN, DialogType, Turn
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
-from voxcube.server.features.messages.encode import frame
+from voxcube.server.features.messages.encode import body_element, frame
 from voxcube.server.features.messages.service import Facts
 from voxcube.xmpp.payloads import changes, extra_params, markers
 from voxcube.xmpp.xml import is_text, to_xml
@@ -31,13 +29,13 @@ class ChangeNotices:
         """Raises ValueError for a text that no stanza can carry: it would stall Flutter for good (quirks A19)."""
         if not is_text(body):
             raise ValueError("holds a character that XML forbids")
-        if len(escape(body).encode()) > LARGEST:
+        if len(body_element(body).encode()) > LARGEST:
             raise ValueError(f"is too long (maximum is {LARGEST} bytes)")
 
     def edited(self, facts: Facts, user_id: int, message_id: str, turn: Turn, body: str, *, last: bool) -> None:
         """The message has a new text; `last`: it is the dialog's last one."""
         edit = to_xml(changes.encode(changes.Edit(message_id, last)))
-        self._tell(facts, user_id, turn, f"<body>{escape(body)}</body>{edit}")
+        self._tell(facts, user_id, turn, body_element(body) + edit)
 
     def deleted(self, facts: Facts, user_id: int, message_id: str, turn: Turn) -> None:
         """The message is gone for everyone."""

@@ -100,7 +100,7 @@ class ChangeService:
     async def edit(self, app_id: int, user_id: int, facts: Facts | None, message_id: str, text: NewText) -> Turn:
         """Edits a message of this dialog, behind all that was sent there before, and returns when it is told.
 
-        Raises Forbidden for anybody else's, NotFound for a deleted one.
+        Raises Forbidden for anybody else's, NotFound for a deleted one, Invalid for a text that leaves nothing of it.
         """
 
         async def run(tx: Tx) -> Turn:
@@ -234,12 +234,17 @@ class ChangeService:
             facts = await facts_for(self._facts, app_id, user_id, dialog_id, may_read)
             if facts is None or not may_read(facts, user_id):
                 continue
-            own = [one for one in messages if _may(facts, user_id, one, for_all=for_all)]
-            outcome.refused.extend(one.id for one in messages if one not in own)
+            own = []
+            for one in messages:
+                if _may(facts, user_id, one, for_all=for_all):
+                    own.append(one)
+                else:
+                    outcome.refused.append(one.id)
             if own:
                 done |= await (self._delete_for_all if for_all else self._delete_for)(facts, user_id, own)
         outcome.done.extend(id_ for id_ in wanted if id_ in done)
-        outcome.missing.extend(id_ for id_ in wanted if id_ not in done and id_ not in outcome.refused)
+        told = done.union(outcome.refused)
+        outcome.missing.extend(id_ for id_ in wanted if id_ not in told)
         return outcome
 
     async def _delete_for_all(self, facts: Facts, user_id: int, messages: Sequence[Found]) -> set[str]:

@@ -208,5 +208,10 @@ def stored_inner(
     )
     if not parsed and not is_text(body):
         raise ValueError("the message holds a character that XML forbids")
-    text = f"<body>{escape(body)}</body>" if body else ""
+    text = body_element(body) if body else ""
     return f"{text}{to_xml(extra)}{extras or ''}"
+
+
+def body_element(body: str) -> str:
+    """The text of a message as XML; a CR is escaped, for readers would make a LF of it (XML 1.0 §2.11)."""
+    return to_xml(Element("body", None, [body]))
