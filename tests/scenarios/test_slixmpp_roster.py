@@ -35,7 +35,8 @@ class Standard:
         self.client: Any = slixmpp.ClientXMPP(person.jid, PASSWORD)
         self.client.enable_direct_tls, self.client.enable_starttls = True, False
         self.client.ca_certs = Path(node.config.data / "tls.crt")
-        self.client.roster.auto_authorize = self.client.roster.auto_subscribe = None
+        roster: Any = self.client.roster
+        roster.auto_authorize = roster.auto_subscribe = None
         self.happened: dict[str, asyncio.Queue[Any]] = {event: asyncio.Queue() for event in EVENTS}
         for event, queue in self.happened.items():
             self.client.add_event_handler(event, queue.put_nowait)
