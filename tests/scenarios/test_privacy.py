@@ -236,7 +236,7 @@ async def test_lists_on_two_nodes(postgres_server: PostgresServer, tmp_path: Pat
         private = await cluster.private(alice, bob)
         await bob.send("before", to=alice)
         await bob.send("group before", dialog_id=group)
-        await until(lambda: len(alice_too.got(private)) == len(alice_too.got(group)) == 1)
+        await until(lambda: all(len(one.got(group)) == len(one.got(private)) == 1 for one in (alice, alice_too)))
         await alice.cube.chat.privacy.block(bob.user_id)
         await in_force(cluster, bob)
         for sender, to in ((bob, alice), (alice_too, bob)):
