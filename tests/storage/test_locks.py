@@ -12,6 +12,8 @@ from sqlalchemy import bindparam, select
 from tests.storage.support import Store, opened
 from tests.support.postgres import PostgresServer
 from voxcube.server.core.errors import Conflict
+from voxcube.server.storage import erasing, membership
+from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ, HandOver
 from voxcube.server.storage.schema import members
 from voxcube.server.storage.sql import Query
@@ -91,3 +93,29 @@ async def test_what_was_handed_over_only_rises(database_url: str) -> None:
         assert await store.database.value(HANDED, DIALOGS[0]) == 6
         # Somebody who is no member has no row to write.
         assert (await hand_over(store, DIALOGS[0], 9, 1)).error is None
+
+
+async def test_clearing_and_deleting_for_everyone_lock_all_members_in_one_order(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database()
+    async with opened(url) as one, opened(url) as two:
+        for number in range(100):
+            dialog_id = f"{number:024x}"
+            await one.dialog(dialog_id, *range(1, 7))
+
+            async def clear(tx: Tx, dialog_id: str = dialog_id) -> None:
+                locked = await membership.lock(tx, 1, dialog_id, {6}, everybody=True)
+                assert locked is not None
+                await erasing.clear(tx, locked)
+                await membership.save(tx, locked, 1)
+
+            async def drop(tx: Tx, dialog_id: str = dialog_id) -> None:
+                locked = await membership.lock(tx, 1, dialog_id, {6}, everybody=True)
+                assert locked is not None
+                await erasing.drop(tx, locked.dialog)
+
+            for step in (clear, drop):
+                away = [hand_over(two, dialog_id, user_id, number) for user_id in (2, 6)]
+                await asyncio.gather(one.writer.run(step), *away)
+    assert await deadlocks(url) == 0

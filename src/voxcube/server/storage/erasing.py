@@ -15,7 +15,6 @@ from voxcube.server.storage import reactions, search
 from voxcube.server.storage.changes import FORGET_IDS
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.membership import Locked
-from voxcube.server.storage.receipts import LOCK_ALL_MEMBERS
 from voxcube.server.storage.schema import dialogs, erasing, hidden_messages, members, message_ids, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_update, bulk_upsert
 
@@ -57,17 +56,15 @@ _ERASE_REST = [
 
 
 async def drop(tx: Tx, dialog: Dialog) -> None:
-    """The (locked) dialog is gone, with everybody's place in it."""
-    await tx.fetch(LOCK_ALL_MEMBERS, dialog.id)
+    """The dialog is gone, with everybody's place in it; it is locked, with everybody."""
     for removal in _DROP:
         await tx.execute(removal, dialog.id)
     await tx.many(_LATER, [(dialog.id, dialog.app_id, dialog.seq)])
 
 
 async def clear(tx: Tx, locked: Locked) -> None:
-    """All messages so far are gone for everyone. The caller saves the dialog."""
+    """All messages so far are gone for everyone. The dialog is locked, with everybody; the caller saves it."""
     dialog = locked.dialog
-    await tx.fetch(LOCK_ALL_MEMBERS, dialog.id)
     await tx.execute(_CLEAR_MEMBERS, dialog.id, dialog.seq)
     for user_id, row in locked.members.items():
         locked.members[user_id] = replace(row, settled=0, base=dialog.seq, hidden_before=dialog.seq)

@@ -76,6 +76,7 @@ async def save(tx: Tx, locked: Locked, left: Collection[int], now_ms: int, *, fo
     if dialog.owner_id not in left or not (in_group or for_ever):
         return True
     if not await membership.pass_on(tx, locked, only_to_admin=not in_group) and in_group:
+        # The rows that are not locked are of people who have left before.
         await erasing.drop(tx, dialog)
         return False
     await membership.save(tx, locked, now_ms)

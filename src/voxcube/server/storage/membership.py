@@ -17,7 +17,7 @@ from voxcube.server.storage import inbox
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.dialogs import DIALOG_NAMES, MEMBER_NAMES, as_dialog, as_member, to_json
 from voxcube.server.storage.listing import memoised
-from voxcube.server.storage.receipts import FORGET_HIDDEN, LIVE
+from voxcube.server.storage.receipts import FORGET_HIDDEN, LIVE, LOCK_ALL_MEMBERS
 from voxcube.server.storage.schema import dialogs, members, message_ids, users
 from voxcube.server.storage.sql import Query, bulk_select, bulk_upsert, in_list
 
@@ -147,19 +147,25 @@ class Locked:
             self.put(replace(self.members[user_id], active=False, admin=False))
 
 
-async def lock(tx: Tx, app_id: int, dialog_id: str, user_ids: Iterable[int]) -> Locked | None:
-    """One dialog of the application under its lock, or None."""
-    found = await lock_all(tx, app_id, [dialog_id], user_ids)
+async def lock(
+    tx: Tx, app_id: int, dialog_id: str, user_ids: Iterable[int], *, everybody: bool = False
+) -> Locked | None:
+    """One dialog of the application under its lock, or None; with ``everybody`` all its member rows are locked too."""
+    found = await lock_all(tx, app_id, [dialog_id], user_ids, everybody=everybody)
     return found[0] if found else None
 
 
-async def lock_all(tx: Tx, app_id: int, dialog_ids: Collection[str], user_ids: Iterable[int]) -> list[Locked]:
+async def lock_all(
+    tx: Tx, app_id: int, dialog_ids: Collection[str], user_ids: Iterable[int], *, everybody: bool = False
+) -> list[Locked]:
     """Those of the dialogs that the application has, under their locks."""
     rows = await tx.pick(_LOCK_DIALOGS, [(dialog_id,) for dialog_id in sorted(dialog_ids)])
     found = {row[0]: Locked(as_dialog(row), {}) for row in rows}
     found = {id_: locked for id_, locked in found.items() if locked.dialog.app_id == app_id}
     if not found:
         return []
+    for id_ in sorted(found) if everybody else ():
+        await tx.fetch(LOCK_ALL_MEMBERS, id_)
     asked = set(user_ids)
     rows_of = {(id_, user_id) for id_ in found for user_id in asked}
     rows_of |= {(id_, locked.dialog.owner_id) for id_, locked in found.items()}

@@ -40,9 +40,12 @@ class Effects:
         return keys
 
 
-async def locked_for(tx: Tx, app_id: int, dialog_id: str, user_ids: Iterable[int]) -> Locked:
-    """A dialog under its lock, with the rows of these users. Raises NotFound."""
-    locked = await membership.lock(tx, app_id, dialog_id, user_ids)
+async def locked_for(
+    tx: Tx, app_id: int, dialog_id: str, user_ids: Iterable[int], *, everybody: bool = False
+) -> Locked:
+    """A dialog under its lock, with the rows of these users; with ``everybody`` all member rows are locked as well.
+    Raises NotFound."""
+    locked = await membership.lock(tx, app_id, dialog_id, user_ids, everybody=everybody)
     if locked is None:
         raise NotFound("Dialog does not exist")
     return locked

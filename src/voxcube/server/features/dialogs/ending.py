@@ -65,7 +65,7 @@ class DialogEndings:
             raise NotFound("Dialog does not exist")
 
         async def run(tx: Tx) -> Effects:
-            locked = await locked_for(tx, app_id, dialog_id, {user_id})
+            locked = await locked_for(tx, app_id, dialog_id, {user_id}, everybody=force)
             dialog = locked.dialog
             role = role_of(dialog, user_id, locked.members.get(user_id))
             check("delete" if force else "put away", dialog.type, role)
@@ -95,7 +95,7 @@ class DialogEndings:
         """Deletes all messages so far for the user, or with ``force`` for everyone. Raises NotFound, Forbidden."""
 
         async def run(tx: Tx) -> Effects:
-            locked = await locked_for(tx, app_id, dialog_id, {user_id})
+            locked = await locked_for(tx, app_id, dialog_id, {user_id}, everybody=force)
             role = role_of(locked.dialog, user_id, locked.members.get(user_id))
             check("clear for all" if force else "clear", locked.dialog.type, role)
             if force:
