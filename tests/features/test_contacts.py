@@ -9,6 +9,7 @@ import pytest
 from tests.features.test_privacy import block, item
 from tests.support.node import Node, Person
 from tests.support.xmpp_peer import Peer
+from voxcube.server.features.contacts import showing
 from voxcube.xmpp.xml import Element, to_xml
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -240,12 +241,32 @@ async def test_directed_presence(stage: Node) -> None:
     await nothing(theirs)
     await mine.close()
     await theirs.wait("presence", type="unavailable", from_=mine.jid)
+    other.send('<presence type="unavailable"/>')
+    other.send(presence(bob))  # nobody could tell bob when that is over
+    await other.ping()
+    await nothing(theirs)
+    other.send("<presence/>")
     other.send(presence(bob))
     other.send(presence(bob, "unavailable"))
     await theirs.wait("presence", from_=other.jid)
     await theirs.wait("presence", from_=other.jid, type="unavailable")
     await other.close()
     await nothing(theirs)
+
+
+async def test_presence_to_too_many(stage: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(showing, "MAX_DIRECTED", 1)
+    ann, bob, cyd = [await stage.person() for _ in range(3)]
+    mine, theirs, other = await stage.login(ann), await stage.login(bob), await stage.login(cyd)
+    mine.send(presence(bob))
+    await theirs.wait("presence", from_=mine.jid)
+    mine.send(presence(cyd))
+    error = (await mine.wait("presence", type="error", from_=cyd.jid)).find("error")
+    assert error is not None
+    assert error.get("code") == "406"
+    mine.send(presence(bob))  # no further one
+    await theirs.wait("presence", from_=mine.jid)
+    await nothing(mine, theirs, other)
 
 
 async def test_privacy_lists_keep_presence_in_and_out(stage: Node) -> None:

@@ -28,6 +28,7 @@ from voxcube.client import (
     StanzaError,
     Subscription,
 )
+from voxcube.xmpp.xml import Element
 
 SDP = "v=0\r\no=- 46117317 2 IN IP4 127.0.0.1\r\ns=-\r\n" + "a=candidate:1 1 UDP 2130706431 <10.0.0.1> & co\r\n" * 40
 # JavaScript writes a carriage return as it is, and so no XML parser lets it through (XML 1.0 §2.11).
@@ -160,6 +161,8 @@ async def test_the_javascript_sdk_takes_nothing_of_contacts_for_something_else(n
         await cube.chat.contacts.remove(bob.id)
         await other.chat.contacts.add(ann.id)
         await cube.chat.contacts.decline(bob.id)
+        room = Element("x", {"xmlns": "http://jabber.org/protocol/muc#user"}, [Element("item")])
+        other.chat._life.connection.write(Element("presence", {"to": f"{ann.jid}"}, [room]))
         await other.chat.ping()
         await js.settle()
         assert js._events == []

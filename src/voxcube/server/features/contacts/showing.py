@@ -140,18 +140,18 @@ class Showing:
             self._say(session, seen.followers | seen.chosen, stanza)
 
     async def direct(self, session: Session, user_id: int, stanza: Element) -> None:
-        """Presence to a user of the session's own choice (RFC 6121 §4.6). Raises Invalid (to too many)."""
+        """Presence to a user of the session's own choice (RFC 6121 §4.6), which ends with that of the session; without
+        one of its own there is nothing to show. Raises Invalid (to too many)."""
         if stanza.attrs.get("type") == UNAVAILABLE:
             seen = self._seen.get(session.user_id, {}).get(session)
             if seen is not None:
                 seen.chosen.discard(user_id)
             self._say(session, (user_id,), stanza)
-        elif await self._allowed(session, frozenset((user_id,))):
-            if session.presence is not None:  # else nobody would say that it is over
-                chosen = self._seen_of(session).chosen
-                if user_id not in chosen and len(chosen) >= MAX_DIRECTED:
-                    raise Invalid(f"Presence to at most {MAX_DIRECTED} users")
-                chosen.add(user_id)
+        elif await self._allowed(session, frozenset((user_id,))) and session.presence is not None:
+            chosen = self._seen_of(session).chosen
+            if user_id not in chosen and len(chosen) >= MAX_DIRECTED:
+                raise Invalid(f"Presence to at most {MAX_DIRECTED} users")
+            chosen.add(user_id)
             self._say(session, (user_id,), stanza)
 
     def _seen_of(self, session: Session) -> _Seen:
