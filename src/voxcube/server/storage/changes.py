@@ -140,6 +140,8 @@ async def find(tx: Tx, app_id: int, ids: Sequence[str]) -> dict[str, Found]:
 
 async def take_turns(tx: Tx, dialog_id: str, seqs: Sequence[int]) -> list[Turn]:
     """The turns of changes of these messages, which are told in this order after the commit. It locks the dialog."""
+    if not seqs:
+        return []
     row = await tx.row(_NUMBER, len(seqs), dialog_id)
     if row is None:  # the dialog has gone, with all that there was to tell
         return [NO_TURN for _ in seqs]

@@ -307,14 +307,17 @@ async def facts_for(
     source: FactSource, app_id: int, user_id: int, dialog_id: str, allows: Callable[[Facts, int], bool]
 ) -> Facts | None:
     """The facts of a dialog, read anew before they keep a user out that another node may just have let in."""
+    known = source.peek_dialog(dialog_id)
     facts: Facts | None = await source.dialog(app_id, dialog_id)
-    if (facts is None or not allows(facts, user_id)) and source.doubt(user_id, ("dialog", dialog_id)):
+    refused = facts is None or not allows(facts, user_id)
+    if refused and facts is known and source.doubt(user_id, ("dialog", dialog_id)):
         facts = await source.dialog(app_id, dialog_id)
     return facts
 
 
 async def user_exists(source: FactSource, app_id: int, asked_by: int, user_id: int) -> bool:
     """Whether there is such a user, who may have signed up at another node a moment ago."""
+    known = source.peek_user(app_id, user_id)
     if await source.user(app_id, user_id):
         return True
-    return source.doubt(asked_by, ("user", app_id, user_id)) and await source.user(app_id, user_id)
+    return known is False and source.doubt(asked_by, ("user", app_id, user_id)) and await source.user(app_id, user_id)

@@ -64,9 +64,10 @@ class RoomService:
         return {user_id: _standing(facts, user_id) for user_id in users}
 
     async def _admitted(self, app_id: int, user_id: int, dialog_id: str) -> tuple[Facts, Standing]:
+        known = self._facts.peek_dialog(dialog_id)
         facts = await self._fresh(app_id, dialog_id)
         standing = _standing(facts, user_id)
-        if standing is None and self._facts.doubt(user_id, ("dialog", dialog_id)):
+        if standing is None and facts is known and self._facts.doubt(user_id, ("dialog", dialog_id)):
             facts = await self._fresh(app_id, dialog_id)
             standing = _standing(facts, user_id)
         if facts is None or facts.type == DialogType.PRIVATE:
