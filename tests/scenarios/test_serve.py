@@ -1,5 +1,7 @@
 """`voxcube serve` as an operator meets it: the ready line, doors that may be off, signals, a busy port."""
 
+import re
+import resource
 import signal
 import socket
 import ssl
@@ -28,6 +30,18 @@ def test_ready_line_health_and_a_quiet_end(tmp_path: Path) -> None:
             socket.create_connection(address, timeout=5).close()
         assert server.stop() == 0
         assert "Traceback" not in server.log()
+
+
+def test_it_takes_as_many_connections_as_the_system_lets_it(tmp_path: Path) -> None:
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        with ServerProcess(tmp_path / "one") as server:
+            limits = Path(f"/proc/{server.pid}/limits").read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    soft, hard = re.findall(r"^Max open files +(\w+) +(\w+)", limits, re.MULTILINE)[0]
+    assert (soft, hard) == (str(most), str(most))
 
 
 def test_the_same_ports_and_data_after_a_kill(tmp_path: Path) -> None:

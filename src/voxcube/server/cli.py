@@ -5,10 +5,12 @@ configuration, a busy port, a database that is away or newer than this program. 
 """
 
 import asyncio
+import contextlib
 import errno
 import gc
 import json
 import re
+import resource
 import signal
 import socket
 import sys
@@ -282,6 +284,7 @@ async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]]
     """Runs the server until a signal; `announce` gets the open doors before the `ready` line is printed."""
     from voxcube.server.app import App  # not needed by the other commands, which start faster without it
 
+    _allow_connections()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -298,6 +301,13 @@ async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]]
         doors = (f"{door}={_address(*address)}" for door, address in app.doors.items())
         print("ready", *doors, flush=True)
         await stopped.wait()
+
+
+def _allow_connections() -> None:
+    """A connection is an open file, of which a process may have few unless it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS says that there is no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _address(host: str, port: int) -> str:
