@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 from tests.storage.support import opened
+from voxcube.server.features.messages.service import user_exists
 from voxcube.server.storage.cache import MISSING, Cache
 from voxcube.server.storage.database import Database
 from voxcube.server.storage.schema import dialogs, members
@@ -78,6 +79,26 @@ async def test_what_is_forgotten_while_it_is_read_is_not_kept() -> None:
     slow.gate.set()
     assert (await old, await new) == (True, False)
     assert cache.peek_user(1, 7) is False
+
+
+async def test_who_is_not_known_may_have_come_at_another_node() -> None:
+    slow, cache = slow_cache()
+    slow.gate.set()
+    slow.answer = None
+    assert not await user_exists(cache, 1, 5, 9)
+    assert slow.reads == 1  # what was read for this is not doubted
+    slow.answer = 9  # there is one now, and the word of it was lost
+    assert not await cache.user(1, 9)
+    assert await user_exists(cache, 1, 5, 9)
+    assert await user_exists(cache, 1, 6, 9)
+    assert slow.reads == 2
+    slow.answer = None
+    assert not await user_exists(cache, 1, 5, 10)
+    for _ in range(5):
+        assert not await user_exists(cache, 1, 5, 10)
+    assert slow.reads == 4  # read once again for whoever asks, and then no more for a second
+    assert not await user_exists(cache, 1, 6, 10)
+    assert slow.reads == 5
 
 
 async def test_the_number_of_facts_is_bounded() -> None:
