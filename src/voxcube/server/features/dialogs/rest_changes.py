@@ -62,6 +62,13 @@ class NotificationsAnswer(msgspec.Struct):
     notifications: Switch
 
 
+class OccupantsPage(msgspec.Struct):
+    """In the order of their ids."""
+
+    limit: int | None = None
+    skip: int | None = None
+
+
 class OccupantBody(UserBody, kw_only=True):
     """A user twice: JS reads the fields, Flutter the object (rest §6.9)."""
 
@@ -106,8 +113,8 @@ def routes(changes: DialogChanges, endings: DialogEndings, people: DialogPeople,
         await changes.unsubscribe(call.app_id, call.user_id, call.object_id("id"))
         return Nothing()
 
-    async def occupants(call: Call[Paged]) -> OccupantsAnswer:
-        asked = listing(call.params, [], sortable=())
+    async def occupants(call: Call[OccupantsPage]) -> OccupantsAnswer:
+        asked = listing(Paged(limit=call.params.limit, skip=call.params.skip), [], sortable=())
         total, users = await people.page(
             call.app_id, call.user_id, call.object_id("id"), limit=asked.limit, skip=asked.skip
         )
@@ -143,7 +150,9 @@ def routes(changes: DialogChanges, endings: DialogEndings, people: DialogPeople,
         route("PUT", "{id}/admins", admins, "Add and remove admins", request=UpdateAdmins, response=DialogBody),
         route("POST", "{id}/subscribe", subscribe, "Join a public dialog", response=DialogBody),
         route("DELETE", "{id}/subscribe", unsubscribe, "Leave a public dialog"),
-        route("GET", "{id}/occupants", occupants, "Who is in the dialog", request=Paged, response=OccupantsAnswer),
+        route(
+            "GET", "{id}/occupants", occupants, "Who is in the dialog", request=OccupantsPage, response=OccupantsAnswer
+        ),
         route(
             *("GET", "{id}/notifications", notifications, "Whether the caller is notified of messages"),
             response=NotificationsAnswer,
