@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from tests.storage.support import Store, opened
 from tests.support.postgres import PostgresServer
 from voxcube.server.core.errors import Conflict
-from voxcube.server.storage import erasing, membership
+from voxcube.server.storage import changes, erasing, membership
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ, HandOver
 from voxcube.server.storage.schema import members
@@ -62,6 +62,17 @@ async def test_no_deadlock_among_sends_markers_and_hand_overs_of_two_nodes(postg
                 waiting.append(store.mark(second, 1, READ, mid(dice.randrange(turn + 1))))
             done = await asyncio.gather(*waiting)
             assert all(item.error is None for item in done)
+    assert await deadlocks(url) == 0
+
+
+async def test_a_marker_of_a_stranger_locks_the_dialog_first(postgres_server: PostgresServer) -> None:
+    url = postgres_server.create_database()
+    async with opened(url) as one, opened(url) as two:
+        await one.dialog(DIALOGS[0], 1, 2)
+        for number in range(100):
+            send = await one.send(DIALOGS[0], 2, mid(number))
+            gone = two.writer.run(lambda tx, seq=send.seq: changes.remove(tx, DIALOGS[0], [seq], 1))  # type: ignore[misc]
+            await asyncio.gather(gone, *(one.mark(DIALOGS[0], user_id, READ, mid(number)) for user_id in (1, 9)))
     assert await deadlocks(url) == 0
 
 

@@ -15,7 +15,7 @@ from voxcube.server.storage import broadcasts, inbox
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import HandOver, Mark, apply_handed, apply_marks
 from voxcube.server.storage.schema import dialogs, members, message_ids, messages
-from voxcube.server.storage.sql import bulk_insert, bulk_select, bulk_update
+from voxcube.server.storage.sql import bulk_insert, bulk_query, bulk_select, bulk_update
 from voxcube.server.storage.writer import Change
 
 MemberKey = tuple[str, int]
@@ -33,6 +33,12 @@ LOCK_MEMBERS = bulk_select(
     lock=True,
 )
 KNOWN_IDS = bulk_select(message_ids, ["app_id", "id"], "app_id", "id", "dialog_id", "seq", "sender_id")
+# The messages of markers, and whether their writers have a row in the dialog.
+MARKED = bulk_query(
+    "SELECT i.app_id, i.id, {2}, i.dialog_id, i.seq, i.sender_id, m.user_id FROM {source} CROSS JOIN message_ids AS i"
+    " LEFT JOIN members AS m ON m.dialog_id = i.dialog_id AND m.user_id = {2} WHERE i.app_id = {0} AND i.id = {1}",
+    *(message_ids.c.app_id, message_ids.c.id, members.c.user_id),
+)
 ADD_IDS = bulk_insert(message_ids, "app_id", "id", "dialog_id", "seq", "sender_id")
 ADD_MESSAGES = bulk_insert(
     messages,
@@ -124,8 +130,12 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
         else:
             assert type(change) is HandOver
             handed.append(change)
-    found = await _find_marked(tx, marks) if marks else ()
-    dialog_rows = {row[0]: row for row in await tx.pick(LOCK_DIALOGS, sorted({(s.dialog_id,) for s in sends}))}
+    found, strangers = await _find_marked(tx, marks) if marks else ([], set())
+    dialog_ids = {s.dialog_id for s in sends}.union(dialog_id for _, dialog_id, _ in strangers)
+    dialog_rows = {row[0]: row for row in await tx.pick(LOCK_DIALOGS, [(id_,) for id_ in sorted(dialog_ids)])}
+    # Readers of broadcasts are no members; what each of them has read is kept all the same, in a row of its own.
+    for app_id, dialog_id, user_id in sorted(strangers):
+        await broadcasts.see(tx, app_id, user_id, [dialog_id], 0)
     keys: set[MemberKey] = {(s.dialog_id, s.sender_id) for s in sends}
     keys.update((s.dialog_id, s.recipient_id) for s in sends if s.show_again)
     keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
@@ -142,7 +152,6 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     if copied:  # from now on what happens in these dialogs is not written into the member rows (`inbox.py`)
         await inbox.drop(tx, copied)
     if found:
-        await _admit_readers(tx, found, member_rows)
         await apply_marks(tx, found, member_rows)
     if handed:
         await apply_handed(tx, handed, member_rows)
@@ -150,32 +159,23 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     await tx.many(SETTLE_MEMBERS, settled)
 
 
-async def _find_marked(tx: Tx, marks: Sequence[Mark]) -> list[tuple[Mark, str, int, int]]:
-    """(mark, dialog, seq, sender) of the marks whose message is stored and whose writer is not its sender."""
-    known = {(row[0], row[1]): row for row in await tx.pick(KNOWN_IDS, [(m.app_id, m.message_id) for m in marks])}
-    found = []
-    for mark in marks:
-        row = known.get((mark.app_id, mark.message_id))
+async def _find_marked(
+    tx: Tx, marks: Sequence[Mark]
+) -> tuple[list[tuple[Mark, str, int, int]], set[tuple[int, str, int]]]:
+    """(mark, dialog, seq, sender) of the marks whose message is stored and whose writer is not its sender; and
+    (application, dialog, user) of those among them who have no member row."""
+    keys = [(mark.app_id, mark.message_id, mark.user_id) for mark in marks]
+    known = {tuple(row[:3]): row[3:] for row in await tx.pick(MARKED, keys)}
+    found, strangers = [], set()
+    for mark, key in zip(marks, keys, strict=True):
+        row = known.get(key)
         if row is not None:
-            mark.dialog_id, mark.seq, mark.sender_id = row[2], row[3], row[4]
+            mark.dialog_id, mark.seq, mark.sender_id, member = row
             if mark.sender_id != mark.user_id:
-                found.append((mark, row[2], row[3], row[4]))
-    return found
-
-
-async def _admit_readers(
-    tx: Tx, found: Sequence[tuple[Mark, str, int, int]], member_rows: dict[MemberKey, list[Any]]
-) -> None:
-    """Readers of broadcasts are no members; what each of them has read is kept all the same, in a row of its own."""
-    others = {
-        (mark.app_id, mark.user_id, dialog_id)
-        for mark, dialog_id, _, _ in found
-        if (member := member_rows.get((dialog_id, mark.user_id))) is None or not member[0]
-    }
-    for app_id, user_id, dialog_id in sorted(others):
-        if await broadcasts.see(tx, app_id, user_id, [dialog_id], 0):
-            [row] = await tx.pick(LOCK_MEMBERS, [(dialog_id, user_id)])
-            member_rows[dialog_id, user_id] = [True, *row[3:]]
+                found.append((mark, mark.dialog_id, mark.seq, mark.sender_id))
+                if member is None:
+                    strangers.add((mark.app_id, mark.dialog_id, mark.user_id))
+    return found, strangers
 
 
 async def _apply_sends(
