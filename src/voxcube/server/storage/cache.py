@@ -112,6 +112,10 @@ class Cache:
         """The user's default privacy list, compiled, None without one, or MISSING."""
         return self._facts.get(("privacy", app_id, user_id), MISSING)
 
+    def peek_contacts(self, app_id: int, user_id: int) -> Any:
+        """Whom the user's presence concerns, or MISSING."""
+        return self._facts.get(("contacts", app_id, user_id), MISSING)
+
     async def dialog(self, app_id: int, dialog_id: str) -> DialogFacts | None:
         """The facts of a dialog of this application."""
         facts: DialogFacts | None = await self._get(("dialog", dialog_id), lambda: self._read_dialog(dialog_id))

@@ -33,6 +33,8 @@ AGAIN = 1.0  # seconds until what could not be read is read again
 class Facts(Protocol):
     """The cache of hot facts (`storage.cache.Cache`)."""
 
+    def peek_contacts(self, app_id: int, user_id: int) -> Any: ...
+    def peek_privacy(self, app_id: int, user_id: int) -> Any: ...
     async def contacts(self, app_id: int, user_id: int) -> ContactFacts: ...
     async def privacy(self, app_id: int, user_id: int) -> Rules | None: ...
 
@@ -147,7 +149,9 @@ class Showing:
             if seen is not None:
                 seen.chosen.discard(user_id)
             self._say(session, (user_id,), stanza)
-        elif await self._allowed(session, frozenset((user_id,))) and session.presence is not None:
+            return
+        _, default = await self._current(session)
+        if session.presence is not None and self._allowed(session, default, frozenset((user_id,))):
             chosen = self._seen_of(session).chosen
             if user_id not in chosen and len(chosen) >= MAX_DIRECTED:
                 raise Invalid(f"Presence to at most {MAX_DIRECTED} users")
@@ -157,9 +161,20 @@ class Showing:
     def _seen_of(self, session: Session) -> _Seen:
         return self._seen.setdefault(session.user_id, {}).setdefault(session, _Seen())
 
-    async def _allowed(self, session: Session, users: frozenset[int]) -> frozenset[int]:
+    async def _current(self, session: Session) -> tuple[ContactFacts, Rules | None]:
+        """The contacts and the default list of a session's user as they are now: a read that was overtaken by a change
+        is done again, or what it says would undo what the change has led to."""
+        user = (session.app_id, session.user_id)
+        while True:
+            await self._facts.privacy(*user)
+            await self._facts.contacts(*user)
+            contacts, rules = self._facts.peek_contacts(*user), self._facts.peek_privacy(*user)
+            if isinstance(contacts, ContactFacts) and (rules is None or isinstance(rules, Rules)):
+                return contacts, rules
+
+    def _allowed(self, session: Session, default: Rules | None, users: frozenset[int]) -> frozenset[int]:
         """Those to whom the privacy lists of the session's user let its presence go."""
-        rules = self._active(session.address) or await self._facts.privacy(session.app_id, session.user_id)
+        rules = self._active(session.address) or default
         if rules is None:
             return users
         app_id, domain = session.app_id, self._domain
@@ -167,8 +182,8 @@ class Showing:
 
     async def _show(self, session: Session, *, again: bool) -> ContactFacts:
         """Shows a session to those who may see it now: to all of them `again`, or to those who did not so far."""
-        contacts = await self._facts.contacts(session.app_id, session.user_id)
-        followers = contacts.followers and await self._allowed(session, contacts.followers)
+        contacts, default = await self._current(session)
+        followers = self._allowed(session, default, contacts.followers)
         before = self._seen.get(session.user_id, {}).get(session)
         if session.presence is not None and (followers or before is not None):
             seen = self._seen_of(session)
