@@ -339,6 +339,27 @@ async def test_rest_refuses_as_the_chat_does(stage: Node) -> None:
     assert await stage.history(bob, dialog) == []
 
 
+async def test_what_was_said_before_a_block_cannot_be_changed_after_it(stage: Node) -> None:
+    """Else an edit by REST would bring any text into the history of who has blocked its author."""
+    ann, bob = await stage.person(), await stage.person()
+    mine, his = await stage.login(ann), await stage.login(bob)
+    dialog = await stage.dialog(bob, ann, kind=3)
+    his.send(message(stage, ann.jid, "before"))
+    await mine.wait("message")
+    [stored] = await stage.history(bob, dialog)
+    await block(mine, pair(bob, 1))
+    async with await stage.rest_login(bob) as client:
+        path = f"/chat/Message/{stored['_id']}"
+        edited = await client.put(path, json={"chat_dialog_id": dialog, "message": "after"})
+        assert (edited.status_code, edited.json()) == (403, {"errors": {"base": ["Service not available."]}})
+        await client.delete(path, params={"force": 1})
+        assert [found["message"] for found in await stage.history(ann, dialog)] == ["before"]
+        assert (await client.put(path, json={"chat_dialog_id": dialog, "read": 1})).status_code == 200
+        await done(mine, "<default/>")
+        assert (await client.put(path, json={"chat_dialog_id": dialog, "message": "after"})).status_code == 200
+        assert [found["message"] for found in await stage.history(ann, dialog)] == ["after"]
+
+
 async def test_another_application_has_its_own_lists(stage: Node) -> None:
     """A stranger with the same id in the other application is nobody here, whatever its lists say."""
     ann = await stage.person()

@@ -182,6 +182,8 @@ class ChangeService:
             except ValueError as error:
                 raise Invalid({"message": [str(error)]}) from None
         facts = await self._readable(app_id, user_id, dialog_id)
+        if body is not None and not await self._may_reach(facts, user_id):
+            raise Blocked
         kinds = [kind for kind, wanted in ((READ, read), (DELIVERED, delivered and not read)) if wanted]
         await self._writer.settled(dialog_id)
         if ids is None:
@@ -235,8 +237,9 @@ class ChangeService:
             if facts is None or not may_read(facts, user_id):
                 continue
             own = []
+            may_reach = not for_all or await self._may_reach(facts, user_id)
             for one in messages:
-                if _may(facts, user_id, one, for_all=for_all):
+                if may_reach and _may(facts, user_id, one, for_all=for_all):
                     own.append(one)
                 else:
                     outcome.refused.append(one.id)
@@ -268,6 +271,12 @@ class ChangeService:
 
         hidden = await self._writer.run(run, dialog=facts.id)
         return {one.id for one in messages if one.seq in hidden}
+
+    async def _may_reach(self, facts: Facts, user_id: int) -> bool:
+        """Whether privacy lists let what the user says in this dialog go to the others (realtime §15)."""
+        if facts.type != DialogType.PRIVATE:
+            return await self._privacy.allows_room(facts.app_id, user_id, facts.id)
+        return all([await self._privacy.allows(facts.app_id, user_id, other) for other in facts.members - {user_id}])
 
     async def _see(self, tx: Tx, facts: Facts, user_id: int) -> None:
         """Who marks in a broadcast has a row of its own from then on."""
