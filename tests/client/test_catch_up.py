@@ -13,7 +13,7 @@ import pytest
 
 from tests.client.fake_chat import FakeChat, FakeSession
 from tests.client.fake_rest import DIALOG, EXPIRED, MESSAGE, Answer, FakeRest, session_json, with_session
-from voxcube.client import Client, ConnectionState, EventStream, Message, ReconnectPolicy
+from voxcube.client import Client, ConnectionState, EventStream, Message, ReconnectPolicy, Session
 from voxcube.client import catch_up as catch_up_module
 
 OTHER = "64c0ffee64c0ffee64c0fff0"
@@ -361,11 +361,15 @@ async def test_nothing_is_asked_when_the_session_goes_on() -> None:
         assert await numbers(stream, 1) == [1]
 
 
-async def test_another_user_has_missed_nothing() -> None:
+@pytest.mark.parametrize("destroy", [True, False])
+async def test_another_user_has_missed_nothing(destroy: bool) -> None:
     history = History()
     async with online(history) as (_, cube, _session):
-        await cube.chat.destroy()
+        await (cube.chat.destroy() if destroy else cube.chat.disconnect())
         history.add(1)
+        answer = session_json()
+        answer["session"]["user_id"] = 88
+        cube._http.set_session(Session.from_json(answer["session"]))
         await cube.chat.connect(88, "secret")
         await cube.chat.ping()
         assert history.rest.requests == []

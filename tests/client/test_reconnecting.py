@@ -366,6 +366,18 @@ async def test_joined_rooms_come_back() -> None:
         assert (await again.next("presence")).get("to") == f"3_64c0ffee64c0ffee64c0ffee@muc.{DOMAIN}/77"
 
 
+async def test_what_was_the_last_users_does_not() -> None:
+    async with ready() as (server, cube, _):
+        cube.chat.rooms._rooms.add("64c0ffee64c0ffee64c0ffee")
+        await cube.chat.last_activity.subscribe(99, print)
+        await cube.chat.disconnect()
+        await cube.chat.connect(88, "secret")
+        await cube.chat.ping()
+        again = await server.connected.get()
+        said = [again.received.get_nowait() for _ in range(again.received.qsize())]
+        assert [(each.name, each.get("to")) for each in said] == [("iq", None), ("presence", None), ("iq", None)]
+
+
 def _left(session: FakeSession) -> list[Any]:
     found = []
     while not session.received.empty():

@@ -82,6 +82,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
         self._timeout = timeout
+        self._user_id: int | None = None  # whose session it was last
         self._inactive = False
         self.rooms = Rooms(self._life, app_id, endpoint.domain, timeout=timeout)
         self.privacy = Privacy(self._life, app_id, endpoint.domain, timeout=timeout)
@@ -228,13 +229,9 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         """
         await self._life.destroy()
         self._end_listening()
-        self.rooms._end_listening()
-        self.privacy._forget()
-        for each in (self.last_activity, self.contacts, self.system, self.signalling):
+        for each in (self.rooms, self.last_activity, self.contacts, self.system, self.signalling):
             each._end_listening()
-        self._inactive = False
-        self._catch_up.forget()
-        self._inbox.forget()
+        self._forget_user()
 
     async def ping(self, timeout: float = 5.0) -> float:
         """Asks the server for a sign of life.
@@ -406,8 +403,21 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             self.system._receive(stanza)
 
     def _logged_in(self) -> None:
+        if self._user_id not in (None, self._life.user_id):
+            self._forget_user()
+        self._user_id = self._life.user_id
         self._catch_up.logged_in()
         self.contacts._logged_in()
+
+    def _forget_user(self) -> None:
+        """What the last user had, missed and chose is nothing to the next."""
+        self._user_id = None
+        self._inactive = False
+        self.rooms._forget()
+        self.last_activity._forget()
+        self.privacy._forget()
+        self._catch_up.forget()
+        self._inbox.forget()
 
     def _token(self) -> str | None:
         return self._http.session.token if self._http.session else None

@@ -132,8 +132,14 @@ class LastActivity:
         if seconds is not None and user_id:
             self._feed.emit(LastActivityEvent(user_id, seconds))
 
-    def _end_listening(self) -> None:
+    def _forget(self) -> None:
+        """The next user has subscribed to nobody."""
+        for stops in self._subscribed.values():
+            for stop in stops:
+                stop()
         self._subscribed.clear()
+
+    def _end_listening(self) -> None:
         self._feed.close()
 
 

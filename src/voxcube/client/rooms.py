@@ -236,8 +236,11 @@ class Rooms:
                 answer.set_exception(NotConnected("the connection ended before the answer"))
                 answer.exception()
 
-    def _end_listening(self) -> None:
+    def _forget(self) -> None:
+        """The next user has joined no rooms."""
         self._rooms.clear()
+
+    def _end_listening(self) -> None:
         for feed in (self._joined, self._left, self._kicked):
             feed.close()
 
