@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from tests.scenarios.support_people import Meeting, me, next_of
 from tests.support.bus import Weather
 from tests.support.cluster import joined
 from tests.support.js_user import JsError, JsUser
-from tests.support.node import PASSWORD, Node, Person, running
+from tests.support.node import PASSWORD, Node, running
 from tests.support.postgres import PostgresServer
+from tests.support.sdk_users import browser, client
 from voxcube.client import (
     Client,
     Contact,
@@ -112,41 +112,6 @@ async def test_a_request_waits_for_who_is_offline(meeting: Meeting) -> None:
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     async with running(tmp_path_factory.mktemp("contacts") / "node", "someone", resume_seconds=1) as node:
         yield node
-
-
-@contextlib.asynccontextmanager
-async def browser(node: Node, person: Person) -> AsyncIterator[JsUser]:
-    """A user of the JavaScript SDK."""
-    doors = node.app.doors
-    endpoints = {
-        "api": "localhost",
-        "api_url": f"http://localhost:{doors['http'][1]}",
-        "chat": "localhost",
-        "chat_url": f"ws://localhost:{doors['ws'][1]}",
-    }
-    config = {"endpoints": endpoints, "chat": {"streamManagement": {"enable": True}}}
-    async with JsUser(person.app_id, node.auth_key, config) as user:
-        await user.call("createSession", {"login": person.login, "password": PASSWORD})
-        await user.call("chat.connect", {"userId": person.id, "password": PASSWORD})
-        await user.settle()
-        yield user
-
-
-@contextlib.asynccontextmanager
-async def client(node: Node, person: Person) -> AsyncIterator[Client]:
-    """A user of our SDK."""
-    async with Client(
-        app_id=person.app_id,
-        auth_key=node.auth_key,
-        api_url=f"http://127.0.0.1:{node.app.doors['http'][1]}",
-        chat_host="localhost",
-        chat_address="127.0.0.1",
-        chat_port=node.app.doors["xmpp"][1],
-        transport="tcp",
-    ) as cube:
-        await cube.auth.create_session(login=person.login, password=PASSWORD)
-        await cube.chat.connect(person.id, PASSWORD)
-        yield cube
 
 
 @pytest.mark.asyncio(loop_scope="module")

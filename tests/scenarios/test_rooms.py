@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import slixmpp
 
-from tests.support.js_user import JsError, JsUser
+from tests.support.js_user import JsError
 from tests.support.node import PASSWORD, Node, Person, running
-from voxcube.client import Client, DialogType, EventStream, JoinEvent, KickEvent, LeaveEvent
+from tests.support.sdk_users import browser, client
+from voxcube.client import DialogType, EventStream, JoinEvent, KickEvent, LeaveEvent
 
 SECONDS = 10
 
@@ -22,37 +23,6 @@ SECONDS = 10
 async def node(tmp_path: Path, database_url: str) -> AsyncIterator[Node]:
     async with running(tmp_path / "node", "ann", "bob", "cyd", database=database_url) as found:
         yield found
-
-
-@asynccontextmanager
-async def javascript(node: Node, person: Person) -> AsyncIterator[JsUser]:
-    endpoints = {
-        "api": "localhost",
-        "api_url": f"http://localhost:{node.app.doors['http'][1]}",
-        "chat": "localhost",
-        "chat_url": f"ws://localhost:{node.app.doors['ws'][1]}",
-    }
-    async with JsUser(person.app_id, node.auth_key, {"endpoints": endpoints}) as user:
-        await user.call("createSession", {"login": person.login, "password": PASSWORD})
-        await user.call("chat.connect", {"userId": person.id, "password": PASSWORD})
-        await user.settle()
-        yield user
-
-
-@asynccontextmanager
-async def python(node: Node, person: Person) -> AsyncIterator[Client]:
-    async with Client(
-        app_id=person.app_id,
-        auth_key=node.auth_key,
-        api_url=f"http://localhost:{node.app.doors['http'][1]}",
-        chat_host="localhost",
-        chat_address="127.0.0.1",
-        chat_port=node.app.doors["xmpp"][1],
-        transport="tcp",
-    ) as cube:
-        await cube.auth.create_session(login=person.login, password=PASSWORD)
-        await cube.chat.connect(person.id, PASSWORD)
-        yield cube
 
 
 @asynccontextmanager
@@ -80,7 +50,7 @@ async def next_of(stream: EventStream[Any]) -> Any:
 
 async def test_both_sdks_meet_in_a_room(node: Node) -> None:
     ann, bob, cyd = (node.people[name] for name in ("ann", "bob", "cyd"))
-    async with javascript(node, ann) as web, javascript(node, bob) as other, python(node, cyd) as cube:
+    async with browser(node, ann) as web, browser(node, bob) as other, client(node, cyd) as cube:
         dialog = await web.call("chat.dialog.create", {"type": 2, "name": "Room", "occupants_ids": [bob.id, cyd.id]})
         group = dialog["_id"]
         joined, left, kicked = (getattr(cube.chat.rooms, name)() for name in ("joined", "left", "kicked"))
@@ -129,7 +99,7 @@ async def test_both_sdks_meet_in_a_room(node: Node) -> None:
 
 async def test_a_member_leaves_and_a_dialog_is_deleted(node: Node) -> None:
     ann, bob, cyd = (node.people[name] for name in ("ann", "bob", "cyd"))
-    async with javascript(node, ann) as web, javascript(node, bob) as other, python(node, cyd) as cube:
+    async with browser(node, ann) as web, browser(node, bob) as other, client(node, cyd) as cube:
         dialog = await cube.dialogs.create(type=DialogType.PUBLIC, name="Anybody")
         for user in (web, other):
             await user.call("chat.dialog.subscribe", dialog.id)
@@ -150,13 +120,13 @@ async def test_a_member_leaves_and_a_dialog_is_deleted(node: Node) -> None:
 
 async def test_a_standard_client(node: Node) -> None:
     ann, bob = node.people["ann"], node.people["bob"]
-    async with standard(node, ann) as client, python(node, bob) as cube:
+    async with standard(node, ann) as user, client(node, bob) as cube:
         dialog = await cube.dialogs.create(type=DialogType.GROUP, name="Room", occupants_ids=[ann.id])
         room = ann.room(dialog.id)
-        muc = client.plugin["xep_0045"]
-        info = await client.plugin["xep_0030"].get_info(jid=room, timeout=SECONDS)
+        muc = user.plugin["xep_0045"]
+        info = await user.plugin["xep_0030"].get_info(jid=room, timeout=SECONDS)
         assert ("conference", "text") in {(kind, type_) for kind, type_, *_ in info["disco_info"]["identities"]}
-        rooms = await client.plugin["xep_0030"].get_items(jid="localhost", timeout=SECONDS)
+        rooms = await user.plugin["xep_0030"].get_items(jid="localhost", timeout=SECONDS)
         assert "muc.localhost" in {str(item[0]) for item in rooms["disco_items"]["items"]}
         await cube.chat.rooms.join(dialog.id)
         joined, left = cube.chat.rooms.joined(), cube.chat.rooms.left()
@@ -165,9 +135,9 @@ async def test_a_standard_client(node: Node) -> None:
         assert str(bob.id) in {presence["from"].resource for presence in occupants}
         assert history == []
         assert (await next_of(joined)).user_id == ann.id
-        await client.plugin["xep_0199"].ping(f"{room}/{nick}", timeout=SECONDS)  # still in (XEP-0410)
+        await user.plugin["xep_0199"].ping(f"{room}/{nick}", timeout=SECONDS)  # still in (XEP-0410)
         messages: asyncio.Queue[Any] = asyncio.Queue()
-        client.add_event_handler("groupchat_message", messages.put_nowait)
+        user.add_event_handler("groupchat_message", messages.put_nowait)
         await cube.chat.send(dialog, "Hei!")
         message = await asyncio.wait_for(messages.get(), SECONDS)
         assert (message["body"], message["mucnick"]) == ("Hei!", str(bob.id))

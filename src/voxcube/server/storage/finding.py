@@ -83,8 +83,8 @@ _NAMED = (
 _ALL_NAMED = Query(_NAMED, "viewer", "app", "text", "limit")
 _SOME_NAMED = Query(_NAMED.where(in_list(dialogs.c.id, "dialogs")), "viewer", "app", "text", "dialogs", "limit")
 
-# Of ranges [dialog, after, up to] of messages: those with the text, as (dialog, seq, created_at), newest first. The sums
-# hide `date_sent` from its index: the ranges are few, the dates may be all.
+# Of ranges [dialog, after, up to] of messages: those with the text, as (dialog, seq, created_at), newest first. The
+# sums hide `date_sent` from its index: the ranges are few, the dates may be all.
 _WITH_TEXT = (
     " WHERE {contains} AND m.date_sent + 0 >= {oldest} AND m.date_sent + 0 <= {newest} AND NOT EXISTS ("
     "SELECT 1 FROM hidden_messages AS h WHERE h.dialog_id = m.dialog_id AND h.user_id = {viewer} AND h.seq = m.seq)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from voxcube.server.c2s.addresses import user_of
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
-from voxcube.server.core.errors import BadRequest, NotFound
+from voxcube.server.core.errors import BadRequest
 from voxcube.server.core.ids import Ids
 from voxcube.server.features.activity.service import ActivityService
 from voxcube.server.features.activity.watching import Watching
-from voxcube.xmpp.jid import Jid, parse_user_local, user_jid
+from voxcube.xmpp.jid import user_jid
 from voxcube.xmpp.payloads import last_activity
 from voxcube.xmpp.stanza import iq
 from voxcube.xmpp.xml import Element, serialize
@@ -29,7 +30,7 @@ class LastActivity:
 
     async def of_user(self, session: Session, stanza: Element) -> Element:
         """Of the user that the request is addressed to."""
-        user_id = self._user(session, stanza.attrs["to"])
+        user_id = user_of(stanza.attrs["to"], session.app_id, self._domain)
         return last_activity.encode(await self._service.seconds(session.app_id, session.user_id, user_id))
 
     async def subscribe(self, session: Session, stanza: Element) -> None:
@@ -38,21 +39,11 @@ class LastActivity:
             jid, enable = last_activity.read_subscribe(next(stanza.elements()))
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        user_id = self._user(session, jid)
+        user_id = user_of(jid, session.app_id, self._domain)
         if enable:
             await self.watching.watch(session, user_id)
         else:
             self.watching.unwatch(session, user_id)
-
-    def _user(self, session: Session, text: str) -> int:
-        try:
-            jid = Jid.parse(text.strip())
-        except ValueError:
-            raise BadRequest("This is no address") from None
-        user = parse_user_local(jid.local)
-        if user is None or jid.domain != self._domain or user[1] != session.app_id:
-            raise NotFound("There is no such user")
-        return user[0]
 
     def _push(self, session: Session, user_id: int, seconds: int) -> None:
         """As a result that answers nothing: JavaScript would answer a set or get with an error (realtime §12.1)."""

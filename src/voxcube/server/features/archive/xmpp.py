@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.sax.saxutils import quoteattr
 
+from voxcube.server.c2s.addresses import parsed
 from voxcube.server.c2s.feature import Feature, IqHandler
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest, Forbidden, NotFound
@@ -77,10 +78,7 @@ class Archive:
 
     def _user(self, session: Session, address: str) -> int | None:
         """The user of an address; None for one who cannot have written."""
-        try:
-            jid = Jid.parse(address)
-        except ValueError:
-            raise BadRequest("with must be an address") from None
+        jid = parsed(address)
         user = parse_user_local(jid.local)
         return user[0] if user is not None and jid.domain == self._domain and user[1] == session.app_id else None
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from voxcube.server.c2s.addresses import user_of
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.contacts import ACTS
-from voxcube.server.core.errors import BadRequest, NotFound
+from voxcube.server.core.errors import BadRequest
 from voxcube.server.features.contacts.encode import ActStanzas
 from voxcube.server.features.contacts.pushes import Pushes
 from voxcube.server.features.contacts.service import ContactService
 from voxcube.server.features.contacts.showing import Showing
 from voxcube.server.features.presence.encode import for_others
 from voxcube.xmpp import ns
-from voxcube.xmpp.jid import Jid, parse_user_local
 from voxcube.xmpp.payloads import roster
 from voxcube.xmpp.xml import Element, to_xml
 
@@ -39,7 +39,7 @@ class Contacts:
         if len(items) != 1:
             raise BadRequest("One contact at a time can be changed")
         (item,) = items
-        contact_id = self._user(session, item.jid)
+        contact_id = user_of(item.jid, session.app_id, self._domain)
         if item.subscription == "remove":
             await self._service.remove(session.app_id, session.user_id, contact_id)
         else:
@@ -49,7 +49,7 @@ class Contacts:
         """The handler of a subscription stanza."""
 
         async def handle(session: Session, stanza: Element) -> None:
-            contact_id = self._user(session, stanza.attrs["to"])
+            contact_id = user_of(stanza.attrs["to"], session.app_id, self._domain)
             inner = "".join(to_xml(child) for child in for_others(stanza))
             await self._service.act(
                 session.app_id, session.user_id, contact_id, kind, inner=inner, origin=session.address
@@ -66,19 +66,9 @@ class Contacts:
         """The handler of presence to one user."""
 
         async def handle(session: Session, stanza: Element) -> None:
-            await showing.direct(session, self._user(session, stanza.attrs["to"]), stanza)
+            await showing.direct(session, user_of(stanza.attrs["to"], session.app_id, self._domain), stanza)
 
         return handle
-
-    def _user(self, session: Session, text: str) -> int:
-        try:
-            jid = Jid.parse(text.strip())
-        except ValueError:
-            raise BadRequest("This is no address") from None
-        user = parse_user_local(jid.local)
-        if user is None or jid.domain != self._domain or user[1] != session.app_id:
-            raise NotFound("There is no such user")
-        return user[0]
 
 
 def feature(contacts: Contacts, showing: Showing) -> Feature:

@@ -1,0 +1,23 @@
+"""Addresses that clients write, as what they name."""
+
+from __future__ import annotations
+
+from voxcube.server.core.errors import BadRequest, NotFound
+from voxcube.xmpp.jid import Jid, parse_user_local
+
+
+def parsed(text: str) -> Jid:
+    """An address. Raises BadRequest."""
+    try:
+        return Jid.parse(text.strip())
+    except ValueError:
+        raise BadRequest("This is no address") from None
+
+
+def user_of(text: str, app_id: int, domain: str) -> int:
+    """The user of an application whom an address names. Raises BadRequest, and NotFound for everybody else."""
+    jid = parsed(text)
+    user = parse_user_local(jid.local)
+    if user is None or jid.domain != domain or user[1] != app_id:
+        raise NotFound("There is no such user")
+    return user[0]
