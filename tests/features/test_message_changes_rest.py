@@ -232,6 +232,16 @@ async def test_an_edit_leaves_something_and_not_too_much(world: World, pair: Pai
     assert "k3" not in found
 
 
+async def test_one_text_is_for_so_many_messages_only(world: World, pair: Pair) -> None:
+    group = await dialog(world, pair.ann, pair.bob)
+    ids = [(await world.send(group, pair.ann, "old")).message_id for _ in range(101)]
+    for count, status in ((101, 422), (100, 200)):
+        path = f"{MESSAGE}/{','.join(ids[:count])}"
+        answer = await pair.one.put(path, json={"chat_dialog_id": group, "message": "new"})
+        assert answer.status_code == status
+    assert len(world.parcels.take()) == 100
+
+
 async def test_reading_named_messages_tells_their_senders(world: World, pair: Pair) -> None:
     cyd = await world.user("cyd")
     group = await dialog(world, pair.ann, pair.bob, cyd)

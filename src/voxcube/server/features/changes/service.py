@@ -22,6 +22,8 @@ from voxcube.server.storage.changes import Found
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.writer import Writer
 
+MOST_EDITED = 100  # messages that one request gives a new text: each of them tells it to everybody
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewText:
@@ -176,6 +178,8 @@ class ChangeService:
         """
         if ids is None and body is not None:
             raise Invalid({"message": ["can only be changed for messages that are named"]})
+        if ids is not None and body is not None and len(ids) > MOST_EDITED:
+            raise Invalid({"message": [f"can only be changed for {MOST_EDITED} messages at once"]})
         if body is not None:
             try:
                 self._notices.check(body)
