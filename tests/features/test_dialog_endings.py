@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import bindparam, func, select
 
 from tests.features.test_dialog_permissions import stored
-from tests.features.world import World
+from tests.features.world import World, opened
 from voxcube.server.core.errors import DomainError
 from voxcube.server.core.models import User
-from voxcube.server.features.dialogs.ending import IDS_MAX, DialogEndings
+from voxcube.server.features.dialogs.ending import IDS_MAX
 from voxcube.server.features.dialogs.service import NewDialog
 from voxcube.server.storage import erasing, schema
-from voxcube.server.storage.database import Tx
 from voxcube.server.storage.inbox import LISTED
 from voxcube.server.storage.sql import Query
 
-T = TypeVar("T")
 MISSING = "64c0ffee64c0ffee64c0ffee"
 
 
@@ -173,26 +171,26 @@ async def test_a_private_dialog_comes_back_with_the_next_message(ann: Ann) -> No
     assert await ann.history("bob", dialog) == []
 
 
-async def test_a_message_under_way_shows_the_dialog_that_is_being_hidden(ann: Ann) -> None:
-    """It was accepted by somebody who did not know yet, and is stored behind the hiding."""
+async def test_a_message_shows_a_dialog_whose_hiding_the_node_has_not_heard_of(ann: Ann, database_url: str) -> None:
     dialog = await ann.make(type=3, occupants_ids=[ann.users["bob"].id])
-    run, sent = ann.world.writer.run, False
-
-    class Overtaken:
-        """A message is accepted while the transaction is under way."""
-
-        async def run(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], /, *, dialog: str | None = None) -> T:
-            nonlocal sent
-            result = await run(fn, dialog=dialog)
-            if not sent:
-                sent = True
-                pair: dict[str, Any] = {"recipient_id": ann.users["bob"].id, "show_again": False}
-                await ann.world.send(dialog or "", ann.users["ann"], "hello", **pair)
-            return result
-
-    endings = DialogEndings(cache=ann.world.cache, transactions=Overtaken(), clock=ann.world.clock)
-    await endings.delete(ann.world.app.id, ann.users["bob"].id, dialog, force=False)
-    assert await ann.listed("bob") == [dialog]
+    async with opened(database_url, apps=False) as other:
+        at_ann = other.client(ann.clients["ann"].headers["CB-Token"])
+        at_bob = other.client(ann.clients["bob"].headers["CB-Token"])
+        body = {"recipient_id": ann.users["bob"].id, "message": "before"}
+        assert (await at_ann.post("/chat/Message", json=body)).status_code == 201
+        await ann.delete("bob", dialog)
+        facts = other.cache.peek_dialog(dialog)
+        assert not facts.hidden  # the word has not come
+        other.cache.drop(((LISTED, ann.users["bob"].id),))
+        assert (await at_bob.get("/chat/Dialog")).json()["items"] == []
+        body["message"] = "after"
+        assert (await at_ann.post("/chat/Message", json=body)).status_code == 201
+        listed = (await at_bob.get("/chat/Dialog")).json()["items"]
+        assert [(item["_id"], item["last_message"]) for item in listed] == [(dialog, "after")]
+        facts = await other.cache.dialog(ann.world.app.id, dialog)
+        assert facts is not None
+        assert not facts.hidden
+    assert await ann.history("bob", dialog) == ["after"]
 
 
 async def test_for_everyone(ann: Ann) -> None:

@@ -60,18 +60,6 @@ _OF_IDS = Query(
     ),
     *("app", "ids", "dialog"),
 )
-_SHOW_IF_NEWER = Query(
-    update(members)
-    .where(
-        members.c.dialog_id == _DIALOG,
-        members.c.user_id == bindparam("user"),
-        members.c.hidden,
-        members.c.type == int(DialogType.PRIVATE),
-        members.c.hidden_before < select(dialogs.c.seq).where(dialogs.c.id == _DIALOG).scalar_subquery(),
-    )
-    .values(hidden=False),
-    *("dialog", "user"),
-)
 
 
 @dataclass(slots=True)
@@ -213,11 +201,6 @@ async def clear_for(tx: Tx, locked: Locked, user_id: int) -> None:
     dialog = locked.dialog
     await tx.execute(FORGET_HIDDEN, dialog.id, user_id)
     locked.put(replace(locked.row(user_id), hidden_before=dialog.seq, settled=dialog.live))
-
-
-async def show_if_newer(tx: Tx, dialog_id: str, user_id: int) -> bool:
-    """Brings a private dialog back that was hidden while a message to it was under way; whether there was one."""
-    return await tx.execute(_SHOW_IF_NEWER, dialog_id, user_id) > 0
 
 
 async def existing(tx: Tx, app_id: int, user_ids: Collection[int]) -> set[int]:

@@ -61,7 +61,8 @@ class Send(Change):
     """A message on its way into the database.
 
     Set by the batch: `seq`, its number in the dialog; `fresh`, whether it was stored now (False = a resend of a stored
-    one); `members_version` of the dialog at that moment; `error`, Conflict when the id belongs to another message.
+    one); `members_version` of the dialog at that moment, before which it is that of the facts by which the message was
+    allowed; `error`, Conflict when the id belongs to another message.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Send(Change):
         date_sent: int,
         created_at: int,
         done: Callable[[Any], None],
+        members_version: int = 0,
         show_again: bool = False,
         quiet: bool = False,
         destroy_after: int | None = None,
@@ -92,8 +94,9 @@ class Send(Change):
     ) -> None:
         """`date_sent` in seconds, `created_at` in milliseconds; `properties` and `attachments` are JSON text.
 
-        `show_again` brings a hidden private dialog back to its members; a `quiet` message is delivered to nobody; one
-        with `destroy_after` (seconds) is deleted so long after somebody has read it. `context` is the caller's own.
+        `show_again` brings a hidden private dialog back to its members, and so does a `members_version` that is behind
+        the dialog's: it may have been hidden since. A `quiet` message is delivered to nobody; one with
+        `destroy_after` (seconds) is deleted so long after somebody has read it. `context` is the caller's own.
         """
         self.done = done
         self.error = None
@@ -112,7 +115,8 @@ class Send(Change):
         self.quiet = quiet
         self.destroy_after = destroy_after
         self.context = context
-        self.seq = self.members_version = 0
+        self.seq = 0
+        self.members_version = members_version
         self.fresh = False
         self.tried = False  # numbered by an earlier run of this batch, whose commit is uncertain
 
@@ -136,8 +140,15 @@ async def apply_batch(tx: Tx, changes: Sequence[Change]) -> None:
     # Readers of broadcasts are no members; what each of them has read is kept all the same, in a row of its own.
     for app_id, dialog_id, user_id in sorted(strangers):
         await broadcasts.see(tx, app_id, user_id, [dialog_id], 0)
-    keys: set[MemberKey] = {(s.dialog_id, s.sender_id) for s in sends}
-    keys.update((s.dialog_id, s.recipient_id) for s in sends if s.show_again)
+    keys: set[MemberKey] = set()
+    for send in sends:
+        keys.add((send.dialog_id, send.sender_id))
+        if send.recipient_id:
+            dialog = dialog_rows.get(send.dialog_id)
+            if dialog is not None and send.members_version < dialog[4]:
+                send.show_again = True
+            if send.show_again:
+                keys.add((send.dialog_id, send.recipient_id))
     keys.update((dialog_id, mark.user_id) for mark, dialog_id, _, _ in found)
     keys.update((h.dialog_id, h.user_id) for h in handed if h.dialog_id)
     copied = [row[0] for row in dialog_rows.values() if row[5]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,13 +82,7 @@ class DialogEndings:
                 effects.shown.add(user_id)
             return effects
 
-        effects = await self._run(run, dialog_id)
-        if not effects.shown:
-            return
-        # A message that was accepted while nobody knew yet that the dialog is hidden brings it back all the same.
-        show = functools.partial(membership.show_if_newer, dialog_id=dialog_id, user_id=user_id)
-        if await self._transactions.run(show, dialog=dialog_id):
-            self._cache.forget(*effects.keys)
+        await self._run(run, dialog_id)
 
     async def clear(self, app_id: int, user_id: int, dialog_id: str, *, force: bool) -> None:
         """Deletes all messages so far for the user, or with ``force`` for everyone. Raises NotFound, Forbidden."""
@@ -108,10 +101,9 @@ class DialogEndings:
 
         await self._run(run, dialog_id)
 
-    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, Effects]], dialog_id: str) -> Effects:
+    async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, Effects]], dialog_id: str) -> None:
         effects = await self._transactions.run(run, dialog=dialog_id)
         self._cache.forget(*effects.keys)
-        return effects
 
 
 async def _hide(tx: Tx, locked: Locked, user_id: int) -> None:

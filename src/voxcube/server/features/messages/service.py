@@ -215,7 +215,10 @@ class MessageService:
         if draft.to_user:
             if facts is None and draft.save and draft.to_user != draft.sender_id:
                 raise NotFound("The dialog does not exist")  # it was found or made a moment ago
-            draft.dialog_id = "" if facts is None else facts.id
+            if facts is None:
+                draft.dialog_id = ""
+            else:
+                draft.dialog_id, draft.members_version = facts.id, facts.members_version
         else:
             self._check_group(draft, facts)
         draft.created_at = self._clock.now_ms()
@@ -232,7 +235,9 @@ class MessageService:
         draft.pending[draft.dialog_id] = draft
 
         def stored(seq: int, fresh: bool, error: Exception | None) -> None:
-            if facts.hidden and error is None:
+            # Another node may have hidden it, of which the facts knew nothing: it was shown again all the same.
+            outdated = draft.to_user and draft.members_version != facts.members_version
+            if (facts.hidden or outdated) and error is None:
                 self._facts.forget(("dialog", facts.id), *((LISTED, user_id) for user_id in facts.members))
             self._stored(draft, seq, fresh, error)
 
