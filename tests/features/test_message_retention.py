@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from sqlalchemy import func, select
@@ -112,6 +113,22 @@ async def test_a_message_destroys_itself_after_it_was_read(world: World) -> None
     world.clock.advance(1)
     assert await left() == ["plain"]
     assert unread.seq == 4
+
+
+async def test_what_is_being_erased_already_holds_up_nothing(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    one = await world.login(ann)
+    cleared, deleted, kept = [await dialog(world, ann, bob) for _ in range(3)]
+    for place in (cleared, deleted, kept):
+        await world.mark(place, bob, (await world.send(place, ann, destroy_after=5)).message_id)
+    await world.retention.remove_expired()
+    await one.delete(f"/chat/Dialog/clearHistory/{cleared}", params={"force": 1})
+    await one.delete(f"/chat/Dialog/{deleted}", params={"force": 1})
+    world.clock.advance(5)
+    async with asyncio.timeout(10):
+        await world.retention.remove_expired()
+    assert await rows(world, messages) == 2
+    assert await seen(one, kept) == []
 
 
 async def test_messages_of_a_deleted_user_stay_or_go(world: World) -> None:

@@ -69,7 +69,13 @@ _START = Query(
 )
 _EXPIRED = Query(
     select(messages.c.dialog_id, messages.c.seq)
-    .where(messages.c.expires_at.is_not(None), messages.c.expires_at >= 0, messages.c.expires_at <= bindparam("now"))
+    .join(dialogs, dialogs.c.id == messages.c.dialog_id)
+    .where(
+        messages.c.expires_at.is_not(None),
+        messages.c.expires_at >= 0,
+        messages.c.expires_at <= bindparam("now"),
+        messages.c.seq > dialogs.c.cleared,
+    )
     .limit(BATCH),
     "now",
 )
