@@ -11,6 +11,8 @@ import uvloop
 
 from tests.support.node import Node, running
 from tests.support.xmpp_peer import Peer
+from voxcube.server.c2s.keepalive import MISSED
+from voxcube.server.c2s.tcp import TcpConnection
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -53,6 +55,21 @@ async def test_who_answers_stays_and_who_does_not_is_dropped(node: Node, door: s
     await pinged(peer, kind)
     await pinged(peer, kind)
     await peer.end("connection-timeout")  # it answered no more
+
+
+async def test_who_reads_slowly_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ping is behind all that was written before it, which may take such a client minutes to read."""
+    peer = await node.login(node.people["ann"])
+    session = node.app.hub.bound[peer.jid]
+    unread = 1_000_000
+    monkeypatch.setattr(TcpConnection, "unwritten", lambda wire: unread)
+    for _ in range(10):
+        unread -= 1000
+        session.look()
+        assert not session.ended
+    for _ in range(MISSED + 2):
+        session.look()
+    assert session.ended
 
 
 async def test_a_session_that_can_be_resumed_waits_for_its_client(node: Node) -> None:

@@ -53,7 +53,8 @@ class Session(Outgoing):
 
     __slots__ = (
         *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
-        *("_slowed", "_task", "_timer", "_uncounted", "app_id", "archives", "available", "bare", "carbons", "door"),
+        *("_slowed", "_task", "_timer", "_uncounted", "_unread"),
+        *("app_id", "archives", "available", "bare", "carbons", "door"),
         *("full", "js", "peer", "pending", "presence", "rooms", "token_hash", "turn"),
     )
 
@@ -76,6 +77,7 @@ class Session(Outgoing):
         self._settling: asyncio.Future[None] | None = None
         self.turn = hub.next_turn()
         self._silent = 0  # rounds of the keep-alive without a sign of life
+        self._unread = 0  # bytes that the socket had not taken at the last of them
         self._slowed: asyncio.TimerHandle | None = None  # until it may be read again, as it has sent too fast
         self._reading = True
         self._busy = False
@@ -443,7 +445,10 @@ class Session(Outgoing):
         """A round of the keep-alive (`keepalive.Listener`)."""
         if not self.full or self.ended or not self._reading:
             return  # a login has timers of its own, and who is not read cannot be heard
-        self._silent += 1
+        unread = self._wire.unwritten()
+        # Who reads what was written before is slow, but alive: the ping is behind all of it.
+        self._silent = 0 if unread < self._unread else self._silent + 1
+        self._unread = unread
         if self._silent > 1 + MISSED:
             log.info("a peer does not answer any more")
             if self.resume_id:
