@@ -246,6 +246,20 @@ async def test_silence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "does not answer" in str(change.error)
 
 
+async def test_a_slow_connection_is_no_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer may be behind much that comes slowly."""
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE", 0.05)
+    monkeypatch.setattr(connection_module, "KEEP_ALIVE_TIMEOUT", 0.4)
+    async with FakeChat() as server, server.ready() as (cube, session):
+        await session.next("iq")  # carbons
+        server.answers_iq = False
+        await session.next("iq")
+        await asyncio.sleep(0.2)
+        session.send("<presence from='88-3@chat.example.org/x'/>")
+        await session.next("iq")  # asked again
+        assert cube.chat.is_ready
+
+
 async def test_carbons_refused_is_no_failure() -> None:
     async with FakeChat() as server, server.client() as cube:
         server.answers_iq = False
