@@ -237,4 +237,4 @@ async def test_everything_arrives_once_and_in_order(tmp_path: Path, way: str) ->
             await town.check()
             resumed = sum(person.states[ConnectionState.RESUMED] for person in town.people)
             assert (resumed > 0) is (way != "caught up")
-        assert network.faults.total() > 10
+        assert network.faults.total() > SECONDS / 2  # of several a second; a busy machine has fewer
