@@ -278,6 +278,12 @@ async def test_list_filters(world: World) -> None:
     assert await found("name=Group") == {group}
     assert await found("updated_at[gt]=1767225601") == {group, public}  # kept in milliseconds
     assert await found("updated_at=1767225601") == {group, public}
+    assert await found("updated_at[ne]=1767225601") == {private}
+    assert await found("updated_at[in]=1767225601,1767225605") == {group, public}
+    assert await found("updated_at[nin]=1767225601") == {private}
+    assert await found("updated_at[in]=1767225601500") == {group, public}
+    assert await found("updated_at[in]=1767225601501") == set()
+    assert await found("updated_at[ne]=1767225601501") == {private, group, public}
     assert await found("created_at[between]=1767225600,1767225601") == {private}
     assert (await client.get("/chat/Dialog?type=3&count=1")).json() == {"items": {"count": 1}}
     assert (await client.get("/chat/Dialog?type[foo]=3")).status_code == 422

@@ -40,7 +40,7 @@ async def test_filters_by_texts_people_and_fields(world: World, client: httpx.As
     await create(client, type=3, occupants_ids=[bob.id], data={"seats": 4, "open": True})
     await create(client, type=3, occupants_ids=[cyd.id])
     for name, people, city, level, data in (
-        ("ÄPFEL", [bob.id], "Oslo", 9, {"seats": 10}),
+        ("ÄPFEL", [bob.id], "Oslo", 9, {"seats": 10, "7": "seven", "12": 12}),
         ("pears_100%", [bob.id, cyd.id], "OSLO Süd", 10, {"seats": 2.5, "open": False}),
         ("plums", [], "Bergen", "many", None),
     ):
@@ -80,6 +80,9 @@ async def test_filters_by_texts_people_and_fields(world: World, client: httpx.As
         ("data[seats][gt]=3", "Bärbel ÄPFEL"),
         ("data[seats][between]=2.5,4", "Bärbel pears_100%"),
         ("data[open]=true", "Bärbel"),
+        ("data[7]=seven", "ÄPFEL"),
+        ("data[7]=seven&data[12][gt]=11", "ÄPFEL"),
+        ("data[0]=seven", ""),
         (f"_id[all]={public['_id']}", "Public"),
         (f"_id[ctn]={public['_id'][4:].upper()}", "Public"),
         ("type[or]=3,4", "Bärbel Public cyd"),

@@ -54,6 +54,8 @@ FILTERS: dict[str, list[int]] = {
     "created_at[gte]=1767225602": [2, 3, 4],
     "created_at[gt]=1767225602&sort_desc=created_at": [4, 3],
     "updated_at[lt]=1767225602": [0, 1],
+    "created_at[in]=1767225602,1767225609": [2],
+    "created_at[ne]=1767225602": [0, 3, 1, 4],
     "sort_desc=updated_at&limit=2": [4, 3],
     "sort_asc=updated_at&skip=3": [3, 4],
     "sort_asc=created_at": [0, 1, 2, 3, 4],

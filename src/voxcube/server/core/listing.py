@@ -18,13 +18,15 @@ MAX_SKIP = 100_000  # a skip costs its depth
 class Condition:
     """``field`` compared with ``value`` by one of OPERATORS; several conditions are ANDed.
 
-    ``key`` says which one, where the field is an object: ``extensions[city]``.
+    ``key`` says which one, where the field is an object: ``extensions[city]``. With ``by_second`` a field that is kept
+    in milliseconds is compared by its whole second, and so are the values in seconds.
     """
 
     field: str
     operator: str
     value: Any
     key: str | None = None
+    by_second: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import calendar
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,7 +15,7 @@ from typing import Any
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import OPERATORS, Condition
-from voxcube.server.rest.normalise import Tree
+from voxcube.server.rest.normalise import Numbered, Tree
 from voxcube.server.rest.shape import as_list
 
 _ALIASES = {"ge": "gte", "le": "lte", "or": "in"}
@@ -71,6 +71,8 @@ def _all(
 
 
 def _by_key(field: str, given: Any) -> Tree:
+    if isinstance(given, Numbered):
+        given = dict(zip(given.names, given, strict=True))
     if not isinstance(given, dict):
         raise Invalid({field: ["must name a key: " + field + "[key]"]})
     for key in given:
@@ -107,16 +109,25 @@ def _condition(field: str, kind: Kind, operator: str, operand: Any) -> list[Cond
     if operator == "ne" and kind is Kind.INTEGERS:
         operator = "nin"
     if operator in ("in", "nin"):
-        return [Condition(field, operator, [_value(field, kind, item) for item in as_list(operand)])]
+        values = [_value(field, kind, item) for item in as_list(operand)]
+        if _are_shown(kind, values):
+            return [Condition(field, operator, [value // 1000 for value in values], by_second=True)]
+        return [Condition(field, operator, values)]
     if isinstance(operand, (list, dict)) or operand is None:
         raise Invalid({field: ["must be a single value"]})
     value = _value(field, kind, operand)
     if operator == "ctn" and len(value) > _PART_MAX:
         raise Invalid({field: [f"is too long (maximum is {_PART_MAX} characters)"]})
-    if kind is Kind.MILLISECONDS and operator == "eq" and value % 1000 == 0:
-        # Shown in seconds: equal to a second is anywhere in it.
+    if operator == "eq" and _are_shown(kind, [value]):
         return [Condition(field, "gte", value), Condition(field, "lt", value + 1000)]
+    if operator == "ne" and _are_shown(kind, [value]):
+        return [Condition(field, operator, value // 1000, by_second=True)]
     return [Condition(field, operator, value)]
+
+
+def _are_shown(kind: Kind, values: Sequence[Any]) -> bool:
+    """Whether these are dates as they are shown, in seconds: equal to one is what is anywhere in that second."""
+    return kind is Kind.MILLISECONDS and all(value % 1000 == 0 for value in values)
 
 
 def _between(field: str, kind: Kind, operand: Any) -> list[Condition]:

@@ -179,6 +179,14 @@ def _disposition(head: bytes) -> dict[str, str]:
     return {}
 
 
+class Numbered(list[Any]):
+    """A list whose items were given by number, ``a[7]=x``; ``names`` are the numbers, where they are keys after all."""
+
+    def __init__(self, by_name: Tree) -> None:
+        self.names = in_number_order(by_name)
+        super().__init__(by_name[name] for name in self.names)
+
+
 class _Items(dict[str, Any]):
     """A list that is still being collected: keys are list indexes, ``[]`` takes the next free one."""
 
@@ -228,7 +236,7 @@ def _finished(node: Any) -> Any:
     if isinstance(node, _Items) and "eq" not in done:
         return list(done.values())
     if done and all(key.isascii() and key.isdigit() for key in done):
-        return [done[key] for key in in_number_order(done)]
+        return Numbered(done)
     return done
 
 

@@ -28,6 +28,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "gte": operator.ge,
 }
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_BY_SECOND = "_second"  # ends an operator that compares the whole second of milliseconds
 _AS_NUMBER = "_number"  # ends an operator that compares what is under a key as numbers
 
 
@@ -38,6 +39,8 @@ def shape(conditions: Sequence[Condition]) -> Shape:
 
 def _operator(condition: Condition) -> str:
     """Under a key there are texts; greater and less than a number are the numbers among them."""
+    if condition.by_second:
+        return condition.operator + _BY_SECOND
     ordered = condition.key is not None and condition.operator in ("lt", "lte", "gt", "gte")
     return condition.operator + _AS_NUMBER if ordered and _NUMBER.fullmatch(condition.value) else condition.operator
 
@@ -84,6 +87,8 @@ def where(
 
 
 def _clause(column: ColumnElement[Any], operation: str, name: str) -> Any:
+    if operation.endswith(_BY_SECOND):
+        return _clause(column // 1000, operation.removesuffix(_BY_SECOND), name)
     if operation == "start_with":
         return starts_with(column, name)
     if operation == "ctn":  # only for columns whose case is folded: LIKE's folding differs as well
