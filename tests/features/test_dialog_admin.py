@@ -28,6 +28,7 @@ async def test_a_broadcast_is_made_by_the_administrator(world: World) -> None:
         "admins_ids": f"{bob.id}, {ann.id}, 4711, {stranger.id}",
         "description": "Daily",
         "photo": "uid",
+        "permissions": {"allow_preview": 1},
         "unknown": 1,
     }
     answer = await administrator(world, world.app.admin_api_key).post("/admin/chat", json=body)
@@ -44,6 +45,7 @@ async def test_a_broadcast_is_made_by_the_administrator(world: World) -> None:
         "occupants_count": None,
         "description": "Daily",
         "photo": "uid",
+        "permissions": {"allow_preview": True},
         "unread_messages_count": None,
         "is_muted": None,
         "last_message_status": None,
@@ -130,3 +132,27 @@ async def test_an_administrator_needs_no_role(world: World) -> None:
         assert (await client.put(f"/admin/chat/{dialog}", json=wrong)).status_code == status, wrong
     theirs = administrator(world, world.other.admin_api_key)
     assert (await theirs.put(f"/admin/chat/{group}", json={"name": "Theirs"})).status_code == 404
+
+
+async def test_an_administrator_deletes_what_nobody_owns_any_more(world: World) -> None:
+    ann, bob = [await world.user(name) for name in ("ann", "bob")]
+    at_ann, at_bob = await world.login(ann), await world.login(bob)
+    client = administrator(world, world.app.admin_api_key)
+    body = {"type": 1, "name": "News", "user_id": ann.id}
+    news = (await client.post("/admin/chat", json=body)).json()["_id"]
+    public = (await at_ann.post("/chat/Dialog", json={"type": 4, "name": "Square"})).json()["_id"]
+    assert (await at_bob.post(f"/chat/Dialog/{public}/subscribe")).status_code == 200
+    assert (await at_ann.delete(f"/users/{ann.id}")).status_code == 200
+    theirs = administrator(world, world.other.admin_api_key)
+    told: list[Any] = []
+    world.cache.on_forget = told.extend
+    for dialog in (news, public):
+        assert (await at_bob.delete(f"/chat/Dialog/{dialog}?force=1")).status_code == 403
+        assert (await at_bob.get(f"/chat/Dialog/{dialog}")).status_code == 200
+        assert (await theirs.delete(f"/admin/chat/{dialog}")).status_code == 404
+        answer = await client.delete(f"/admin/chat/{dialog}")
+        assert (answer.status_code, answer.json()) == (200, {})
+        assert (await client.delete(f"/admin/chat/{dialog}")).status_code == 404
+        assert (await at_bob.get(f"/chat/Dialog/{dialog}")).status_code == 404
+    assert ("left", public, bob.id, None) in told
+    assert (await at_bob.get("/chat/Dialog")).json()["items"] == []

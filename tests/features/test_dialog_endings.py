@@ -370,3 +370,15 @@ async def test_whose_account_goes_while_a_dialog_is_made_is_not_in_it(
     answer = await ann.clients["ann"].post("/chat/Dialog", json={"type": 3, "occupants_ids": [cyd]})
     assert answer.status_code == 404
     assert await ann.listed("ann") == [group]
+
+
+async def test_an_owner_who_has_left_a_public_dialog_is_no_member(ann: Ann) -> None:
+    public = await ann.make(type=4, name="Square")
+    await ann.clients["bob"].post(f"/chat/Dialog/{public}/subscribe")
+    await ann.clients["ann"].delete(f"/chat/Dialog/{public}/subscribe")
+    for path in (f"Message?chat_dialog_id={public}", f"Dialog/{public}/occupants", f"Dialog/{public}/notifications"):
+        assert (await ann.clients["ann"].get(f"/chat/{path}")).status_code == 403, path
+        assert (await ann.clients["bob"].get(f"/chat/{path}")).status_code == 200, path
+    assert (await ann.clients["ann"].put(f"/chat/Dialog/{public}/notifications?enabled=0")).status_code == 403
+    # The dialog is the owner's all the same.
+    assert (await ann.clients["ann"].put(f"/chat/Dialog/{public}", json={"name": "Park"})).json()["name"] == "Park"

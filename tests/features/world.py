@@ -173,7 +173,11 @@ class World:
         occupants = OccupantStore(database)
         self.people = DialogPeople(dialogs=self.dialog_store, occupants=occupants, users=self.users)
         self.dialog_admin = DialogAdmin(
-            service=self.dialogs, changes=self.changes, dialogs=self.dialog_store, occupants=occupants
+            service=self.dialogs,
+            changes=self.changes,
+            endings=self.endings,
+            dialogs=self.dialog_store,
+            occupants=occupants,
         )
         self.eraser = Eraser(transactions=writer, clock=self.clock)
         self.history = HistoryService(

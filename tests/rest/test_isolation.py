@@ -49,6 +49,7 @@ CASES = [
     Case("GET /chat/Dialog/{id}", "/{dialog}", 404),
     Case("POST /admin/chat", "", 401, {"type": 1, "name": "News", "user_id": "{friend}"}),
     Case("PUT /admin/chat/{id}", "/{dialog}", 401, {"name": "Mine"}),
+    Case("DELETE /admin/chat/{id}", "/{dialog}", 401),
     Case("PUT /chat/Dialog/{id}", "/{dialog}", 404, {"name": "Mine"}),
     Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"occupants_ids": ["{friend}", "{twin}"]}}),
     Case("PUT /chat/Dialog/{id}", "/{own}", 200, {"push_all": {"pinned_messages_ids": ["{message}"]}}),

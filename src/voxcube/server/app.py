@@ -484,17 +484,24 @@ class App:
 
         occupants = OccupantStore(database)
         dialog_changes = DialogChanges(dialogs=dialog_service, cache=cache, transactions=writer, clock=clock)
+        endings = DialogEndings(cache=cache, transactions=writer, clock=clock)
         routes = [
             *sessions_rest.routes(sessions),
             *users_rest.routes(accounts, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
             *rest_admin.routes(
-                DialogAdmin(service=dialog_service, changes=dialog_changes, dialogs=dialogs, occupants=occupants),
+                DialogAdmin(
+                    service=dialog_service,
+                    changes=dialog_changes,
+                    endings=endings,
+                    dialogs=dialogs,
+                    occupants=occupants,
+                ),
                 config.domain,
             ),
             *rest_changes.routes(
                 dialog_changes,
-                DialogEndings(cache=cache, transactions=writer, clock=clock),
+                endings,
                 DialogPeople(dialogs=dialogs, occupants=occupants, users=accounts),
                 config.domain,
             ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.models import DialogType
 from voxcube.server.features.dialogs.changes import Change, DialogChanges
+from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.service import DialogService, NewDialog
 from voxcube.server.storage.dialogs import DialogStore, DialogView
 from voxcube.server.storage.occupants import OccupantStore
@@ -26,10 +27,17 @@ class DialogAdmin:
     """What an administrator may do with the dialogs of an application."""
 
     def __init__(
-        self, *, service: DialogService, changes: DialogChanges, dialogs: DialogStore, occupants: OccupantStore
+        self,
+        *,
+        service: DialogService,
+        changes: DialogChanges,
+        endings: DialogEndings,
+        dialogs: DialogStore,
+        occupants: OccupantStore,
     ) -> None:
         self._service = service
         self._changes = changes
+        self._endings = endings
         self._dialogs = dialogs
         self._occupants = occupants
 
@@ -45,6 +53,10 @@ class DialogAdmin:
         (for what there is not in its type of dialog), Invalid."""
         await self._changes.administer(app_id, dialog_id, change, muted=muted)
         return await self.get(app_id, dialog_id)
+
+    async def delete(self, app_id: int, dialog_id: str) -> None:
+        """Deletes a dialog for everyone: nobody else can when its owner's account is gone. Raises NotFound."""
+        await self._endings.administer(app_id, dialog_id)
 
     async def get(self, app_id: int, dialog_id: str) -> AdminView:
         """One dialog. Raises NotFound."""

@@ -24,7 +24,7 @@ from voxcube.server.features.dialogs.fields import (
     extensions_of,
     problems,
 )
-from voxcube.server.features.dialogs.roles import Role, check, role_of
+from voxcube.server.features.dialogs.roles import Role, check, check_inside, role_of
 from voxcube.server.features.dialogs.service import DialogService, SeenDialog
 from voxcube.server.storage import extensions, leaving, membership
 from voxcube.server.storage.cache import Cache
@@ -250,7 +250,7 @@ def _set_fields(locked: Locked, names: Collection[str], given: Mapping[str, Any]
 
 def _mute(locked: Locked, user_id: int, muted: bool) -> None:
     """Raises Forbidden for somebody who is not in it."""
-    check("read", locked.dialog.type, role_of(locked.dialog, user_id, locked.members.get(user_id)))
+    check_inside(locked.dialog, locked.members.get(user_id))
     locked.put(dataclasses.replace(locked.row(user_id), muted=muted))
 
 

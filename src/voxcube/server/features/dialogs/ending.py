@@ -70,9 +70,7 @@ class DialogEndings:
             check("delete" if force else "put away", dialog.type, role)
             effects = Effects(dialog, user_id)
             if force:
-                effects.left |= set(await membership.occupants(tx, dialog_id))
-                effects.gone = True
-                await erasing.drop(tx, dialog)
+                await _drop(tx, effects)
             elif dialog.type in (DialogType.GROUP, DialogType.PUBLIC):
                 effects.left |= {user_id} if locked.active(user_id) else set()
                 locked.leave(user_id)
@@ -80,6 +78,17 @@ class DialogEndings:
             else:
                 await _hide(tx, locked, user_id)
                 effects.shown.add(user_id)
+            return effects
+
+        await self._run(run, dialog_id)
+
+    async def administer(self, app_id: int, dialog_id: str) -> None:
+        """Deletes a dialog for everyone, whoever owns it. Raises NotFound."""
+
+        async def run(tx: Tx) -> Effects:
+            locked = await locked_for(tx, app_id, dialog_id, (), everybody=True)
+            effects = Effects(locked.dialog, None)
+            await _drop(tx, effects)
             return effects
 
         await self._run(run, dialog_id)
@@ -104,6 +113,12 @@ class DialogEndings:
     async def _run(self, run: Callable[[Tx], Coroutine[Any, Any, Effects]], dialog_id: str) -> None:
         effects = await self._transactions.run(run, dialog=dialog_id)
         self._cache.forget(*effects.keys)
+
+
+async def _drop(tx: Tx, effects: Effects) -> None:
+    effects.left |= set(await membership.occupants(tx, effects.dialog.id))
+    effects.gone = True
+    await erasing.drop(tx, effects.dialog)
 
 
 async def _hide(tx: Tx, locked: Locked, user_id: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxcube.server.core.errors import NotFound
 from voxcube.server.core.models import Dialog, Member, User
-from voxcube.server.features.dialogs.roles import check, role_of
+from voxcube.server.features.dialogs.roles import check_inside
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.occupants import OccupantStore
@@ -38,5 +38,5 @@ class DialogPeople:
         if dialog is None:
             raise NotFound("Dialog does not exist")
         member = await self._dialogs.member(dialog_id, user_id)
-        check("read", dialog.type, role_of(dialog, user_id, member))
+        check_inside(dialog, member)
         return dialog, member

@@ -8,10 +8,10 @@ import msgspec
 
 from voxcube.server.core.errors import Invalid
 from voxcube.server.features.dialogs.admin import AdminView, DialogAdmin
-from voxcube.server.features.dialogs.rest import DialogFields, dialog_body
+from voxcube.server.features.dialogs.rest import DialogFields, PermissionsBody, dialog_body
 from voxcube.server.features.dialogs.rest_changes import UpdateDialog, change_of
 from voxcube.server.features.dialogs.service import NewDialog, SeenDialog
-from voxcube.server.rest.route import Call, Caller, Route
+from voxcube.server.rest.route import Call, Caller, Nothing, Route
 
 
 class CreateBroadcast(msgspec.Struct):
@@ -24,6 +24,7 @@ class CreateBroadcast(msgspec.Struct):
     description: str | None = None
     photo: str | None = None
     extensions: dict[str, Any] | None = None
+    permissions: PermissionsBody | None = None
     data: dict[str, Any] | None = None
 
 
@@ -54,6 +55,7 @@ def routes(admin: DialogAdmin, domain: str) -> list[Route]:
             description=given.description,
             photo=given.photo,
             extensions=given.extensions,
+            permissions=None if given.permissions is None else {"allow_preview": given.permissions.allow_preview},
             data=given.data,
         )
         return admin_body(await admin.create(call.administered, given.user_id, new), domain)
@@ -67,6 +69,10 @@ def routes(admin: DialogAdmin, domain: str) -> list[Route]:
             muted = {given.user_id: given.is_muted}
         found = await admin.update(call.administered, call.object_id("id"), change_of(given), muted=muted)
         return admin_body(found, domain)
+
+    async def delete(call: Call[Nothing]) -> Nothing:
+        await admin.delete(call.administered, call.object_id("id"))
+        return Nothing()
 
     return [
         Route(
@@ -87,6 +93,13 @@ def routes(admin: DialogAdmin, domain: str) -> list[Route]:
             request=Administer,
             response=AdminDialogBody,
             summary="Change any dialog, all or nothing",
+        ),
+        Route(
+            method="DELETE",
+            path="/admin/chat/{id}",
+            handler=delete,
+            caller=Caller.ADMIN,
+            summary="Delete any dialog for everyone",
         ),
     ]
 

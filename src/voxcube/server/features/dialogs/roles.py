@@ -48,6 +48,12 @@ def role_of(dialog: Dialog, user_id: int, member: Member | None) -> Role:
     return Role.MEMBER if dialog.type is DialogType.BROADCAST else Role.STRANGER
 
 
+def check_inside(dialog: Dialog, member: Member | None) -> None:
+    """Raises Forbidden for who is not in it, be it the owner who has left a public dialog; all are in a broadcast."""
+    if dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
+        raise Forbidden("You are not a member of this dialog")
+
+
 def check(operation: str, kind: DialogType, role: Role) -> None:
     """Raises Forbidden when the role is too small for the operation."""
     if role < _NEEDS[operation][_PLACES[kind]]:

@@ -13,6 +13,7 @@ from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import Dialog, DialogType, Member, User, pair_key
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
+from voxcube.server.features.dialogs.roles import check_inside
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage import broadcasts, extensions, membership
 from voxcube.server.storage.cache import Cache
@@ -233,9 +234,9 @@ class DialogService:
         if preview:
             if not (dialog.permissions or {}).get("allow_preview"):
                 raise Forbidden("Preview is not allowed")
-        elif dialog.type is not DialogType.BROADCAST and (member is None or not member.active):
-            raise Forbidden("You are not a member of this dialog")
-        elif member is None:
+            return dialog, member
+        check_inside(dialog, member)
+        if member is None:
             member = (await self.ensure_seen(app_id, user_id, [dialog_id])).get(dialog_id)
         return dialog, member
 
