@@ -113,8 +113,7 @@ async def test_what_flutter_asks_before_it_is_ready(node: Node) -> None:
         "I": (
             "get",
             '<query xmlns="http://jabber.org/protocol/disco#items"/>',
-            '<query xmlns="http://jabber.org/protocol/disco#items">'
-            '<item jid="muc.localhost" name="Dialogs"/></query>',
+            '<query xmlns="http://jabber.org/protocol/disco#items"><item jid="muc.localhost" name="Dialogs"/></query>',
         ),
     }
     for to in ("", ' to="localhost"', f' to="{ann.jid}"'):
