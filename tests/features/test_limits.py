@@ -37,6 +37,16 @@ async def test_guessing_is_slowed_down(world: World) -> None:
     assert (await attempt(world, "ann", PASSWORD)).status_code == 201
 
 
+async def test_an_ended_token_is_no_wrong_password(world: World) -> None:
+    ann = await world.user("ann")
+    client = await world.login(ann)
+    token = client.headers["CB-Token"]
+    await client.delete("/session")
+    for _ in range(10):  # a client that does not notice
+        assert await world.sessions.check_credentials(world.app.id, ann.id, token, "127.0.0.1") is None
+    assert (await attempt(world, "ann", PASSWORD)).status_code == 201
+
+
 async def test_unknown_accounts_are_counted_alike(world: World) -> None:
     await world.setting(session_creates_user=False)
     statuses = [(await attempt(world, "nobody", "wrong password")).status_code for _ in range(6)]

@@ -416,6 +416,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self.rooms._forget()
         self.last_activity._forget()
         self.privacy._forget()
+        self.contacts._forget()
         self._catch_up.forget()
         self._inbox.forget()
 

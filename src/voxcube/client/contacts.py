@@ -282,9 +282,13 @@ class Contacts:
             for user_id in self._known.keys() | now.keys():
                 self._change(user_id, now.get(user_id))
 
-    def _end_listening(self) -> None:
+    def _forget(self) -> None:
+        """Another user's contacts are not this one's."""
         self._known = None
         self._sessions.clear()
+
+    def _end_listening(self) -> None:
+        self._forget()
         for feed in (self._requests, self._presences, self._changes):
             feed.close()
 

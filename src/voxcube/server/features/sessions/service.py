@@ -15,6 +15,7 @@ from voxcube.server.core.models import Admission, App, Session, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.sessions.signature import is_signed
 from voxcube.server.features.users.doorkeeper import Doorkeeper
+from voxcube.server.features.users.fields import PASSWORD_MAX
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
@@ -265,7 +266,13 @@ class SessionService:
         return await self._transactions.run(keep)
 
     async def _verify(self, user: User | None, password: str, account: tuple[int, int | str], address: str) -> bool:
-        """Whether it is the user's password; ``account`` is what wrong ones are counted under."""
+        """Whether it is the user's password; ``account`` is what wrong ones are counted under.
+
+        A text too long for a password is no attempt to guess one, but a session token that has ended: whose client goes
+        on with it is not kept waiting for that.
+        """
+        if len(password) > PASSWORD_MAX:
+            return False
         right = self._doorkeeper.knock(account, address)
         try:
             verified = await self._passwords.verify(None if user is None else user.password_hash, password)
