@@ -69,9 +69,7 @@ class DialogChanges:
         Source: ConnectyCube REST API, "Update dialog".
 
         Example:
-            >>> dialog = await cube.dialogs.update(
-            ...     dialog.id, name="Dinner", photo=CLEAR, add_occupants=[99], remove_occupants=[88]
-            ... )
+            >>> dialog = await cube.dialogs.update(dialog.id, name="Dinner", photo=CLEAR, add_occupants=[99])
             >>> await cube.dialogs.update(dialog.id, pin=message.id, custom_data=CustomData("Table", {"seats": 4}))
         """
         path = _path(dialog_id)

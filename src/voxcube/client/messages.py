@@ -101,9 +101,7 @@ class Messages(HistoryChanges):
         Example:
             >>> async for message in cube.messages.iterate(dialog.id, date_sent__gte=last_week):
             ...     print(message.date_sent, message.body)
-            >>> async for message in cube.messages.iterate(
-            ...     dialog.id, newest_first=False, by="created_at", created_at__gte=last_seen
-            ... ):
+            >>> async for message in cube.messages.iterate(dialog.id, by="created_at", created_at__gte=last_seen):
             ...     show(message)
         """
         if page_size < 2:
