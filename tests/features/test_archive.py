@@ -226,6 +226,11 @@ async def test_others_archives_and_rooms(node: Node) -> None:
     stranger = await node.login(node.stranger)
     answer, results = await ask(stranger, to=ann.room(dialog))
     assert (answer.get("type"), results) == ("error", [])
+    for nowhere in ("@muc.localhost", "lobby@muc.localhost"):
+        answer, results = await ask(ev, to=nowhere)
+        error = answer.find("error")
+        assert error is not None
+        assert error.find("item-not-found") is not None
 
 
 @node_loop

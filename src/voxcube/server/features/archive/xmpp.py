@@ -9,14 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.sax.saxutils import quoteattr
 
-from voxcube.server.c2s.addresses import parsed
+from voxcube.server.c2s.addresses import parsed, room_of
 from voxcube.server.c2s.feature import Feature, IqHandler
 from voxcube.server.c2s.session import Session
-from voxcube.server.core.errors import BadRequest, Forbidden, NotFound
+from voxcube.server.core.errors import BadRequest, Forbidden
 from voxcube.server.features.archive.service import ArchiveService, LateMessage, Span
 from voxcube.server.features.messages.encode import Encoded
 from voxcube.xmpp import ns
-from voxcube.xmpp.jid import Jid, parse_room_local, parse_user_local
+from voxcube.xmpp.jid import parse_user_local, room_local
 from voxcube.xmpp.payloads import archive
 from voxcube.xmpp.payloads.disco import DiscoInfo, Identity, encode_info
 from voxcube.xmpp.xml import Element
@@ -53,14 +53,12 @@ class Archive:
     async def room(self, session: Session, stanza: Element) -> Element:
         """A query of a room's archive."""
         query = _query(stanza)
-        room = Jid.parse(stanza.attrs["to"])
-        local = parse_room_local(room.local)
-        if local is None or local[0] != session.app_id:
-            raise NotFound("The dialog does not exist")
+        dialog_id = room_of(stanza.attrs["to"], session.app_id)
         found, complete = await self._service.room(
-            session.app_id, session.user_id, local[1], _span(query), limit=query.max
+            session.app_id, session.user_id, dialog_id, _span(query), limit=query.max
         )
-        return self._answer(session, query, found, complete, room.bare)
+        room = f"{room_local(session.app_id, dialog_id)}@muc.{self._domain}"
+        return self._answer(session, query, found, complete, room)
 
     def form(self, session: Session, stanza: Element) -> Element:
         """Which fields a query can fill in."""

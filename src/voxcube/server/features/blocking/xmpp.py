@@ -10,13 +10,13 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from voxcube.server.c2s.addresses import parsed
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest
 from voxcube.server.core.ids import Ids
 from voxcube.server.features.blocking.service import BlockingService
 from voxcube.xmpp import ns
-from voxcube.xmpp.jid import Jid
 from voxcube.xmpp.stanza import iq
 from voxcube.xmpp.xml import Element, serialize
 
@@ -112,11 +112,8 @@ def _with_items(name: str, jids: Iterable[str]) -> Element:
 
 def _addresses(stanza: Element) -> list[str]:
     jids = [(item.get("jid") or "").strip() for item in next(stanza.elements()).elements() if item.name == "item"]
-    try:
-        for jid in jids:
-            Jid.parse(jid)
-    except ValueError:
-        raise BadRequest("This is no address") from None
+    for jid in jids:
+        parsed(jid)
     return jids
 
 

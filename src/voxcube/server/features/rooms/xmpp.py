@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
+from voxcube.server.c2s.addresses import room_of
 from voxcube.server.c2s.errors import condition_of
 from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
@@ -16,7 +17,7 @@ from voxcube.server.features.rooms.encode import RoomEncoder
 from voxcube.server.features.rooms.joined import Joined, Occupant
 from voxcube.server.features.rooms.service import RoomService
 from voxcube.xmpp import ns
-from voxcube.xmpp.jid import Jid, parse_room_local, user_jid
+from voxcube.xmpp.jid import Jid, user_jid
 from voxcube.xmpp.payloads.disco import DiscoInfo, Identity, encode_info, encode_items
 from voxcube.xmpp.stanza import stanza_error
 from voxcube.xmpp.xml import Element, serialize
@@ -205,10 +206,7 @@ class Rooms:
             raise NotFound("The dialog does not exist") from None
 
     def _dialog(self, session: Session, stanza: Element) -> str:
-        room = parse_room_local(self._address(stanza).local)
-        if room is None or room[0] != session.app_id:
-            raise NotFound("The dialog does not exist")
-        return room[1]
+        return room_of(stanza.attrs["to"], session.app_id)
 
     @staticmethod
     def _refuse(session: Session, stanza: Element, error: DomainError) -> None:
