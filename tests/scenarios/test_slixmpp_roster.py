@@ -14,7 +14,8 @@ import slixmpp
 from slixmpp.exceptions import IqError
 
 from tests.support.node import PASSWORD, Node, Person, running
-from voxcube.client import Client, Contact, ContactChange, ContactRequest, EventStream, PresenceEvent, Subscription
+from tests.support.sdk_users import client
+from voxcube.client import Contact, ContactChange, ContactRequest, EventStream, PresenceEvent, Subscription
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,21 +69,6 @@ async def standard(node: Node, person: Person) -> AsyncIterator[Standard]:
         await asyncio.wait_for(user.client.disconnect(), SECONDS)
 
 
-@asynccontextmanager
-async def sdk_user(node: Node, person: Person) -> AsyncIterator[Client]:
-    async with Client(
-        app_id=person.app_id,
-        auth_key=node.auth_key,
-        api_url=f"http://localhost:{node.app.doors['http'][1]}",
-        chat_host="localhost",
-        chat_address="127.0.0.1",
-        chat_port=node.app.doors["xmpps"][1],
-        ca_file=node.config.data / "tls.crt",
-    ) as cube:
-        await cube.chat.connect(person.id, PASSWORD)
-        yield cube
-
-
 async def next_of(stream: EventStream[Any]) -> Any:
     return await asyncio.wait_for(anext(stream), SECONDS)
 
@@ -115,7 +101,7 @@ async def test_the_list_of_a_standard_client(node: Node) -> None:
 
 async def test_a_standard_client_and_our_sdk_are_contacts(node: Node) -> None:
     ann, bob = await node.person(), await node.person()
-    async with standard(node, ann) as user, sdk_user(node, bob) as cube:
+    async with standard(node, ann) as user, client(node, bob) as cube:
         requests, presences = cube.chat.contacts.requests(), cube.chat.contacts.presences()
         changes = cube.chat.contacts.changes()
         assert await cube.chat.contacts.list() == ()

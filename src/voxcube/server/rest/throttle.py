@@ -1,4 +1,4 @@
-"""How many requests a user, and an address, may make: before anything is read or done for them."""
+"""How many requests a user, and an address, may make: once it is known who asks, before the body is read."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Messages of a dialog are numbered in the order in which they came, and a dialog has nothing newer than its `updated_at`
 nor older than its `created_at`. So dialogs are looked at in the order in which they can contribute, until the page can
-get no better: few of them, however many the user has.
+get no better: few of them for the newest messages, and at worst each of them once.
 """
 
 from __future__ import annotations

@@ -130,17 +130,9 @@ class DialogChanges:
 
     async def subscribe(self, app_id: int, user_id: int, dialog_id: str) -> SeenDialog:
         """Joins a public dialog (a group where the application allows it), or shows a broadcast again (rest §6.8)."""
-        app = await self._cache.app(app_id)
-        assert app is not None
 
-        async def run(tx: Tx) -> Effects:
-            locked = await locked_for(tx, app_id, dialog_id, {user_id})
-            effects, kind = Effects(locked.dialog, user_id), locked.dialog.type
-            if kind is DialogType.PRIVATE:
-                raise Invalid("Nobody can subscribe to a private dialog")
-            if kind is DialogType.BROADCAST:
-                return await _hide(tx, locked, user_id, False)
-            if kind is DialogType.GROUP and not app.settings.group_subscribe:
+        async def join(tx: Tx, locked: Locked, effects: Effects, free: bool) -> None:
+            if not free:
                 raise Forbidden("The application lets nobody join a group by itself")
             if not await membership.existing(tx, app_id, {user_id}):
                 raise NotFound("User does not exist")
@@ -148,13 +140,32 @@ class DialogChanges:
                 await _check_room(tx, locked, 1)
                 locked.join(user_id, self._clock.now())
                 effects.joined.add(user_id)
-            return await self._finish(tx, locked, effects)
 
-        await self._run(run, dialog_id)
+        await self._by_itself(app_id, user_id, dialog_id, join, hide=False)
         return await self._dialogs.seen(app_id, user_id, dialog_id)
 
     async def unsubscribe(self, app_id: int, user_id: int, dialog_id: str) -> None:
         """Leaves a public dialog or a group, or hides a broadcast; who is not in stays out (rest §6.8)."""
+
+        async def leave(tx: Tx, locked: Locked, effects: Effects, free: bool) -> None:
+            if locked.active(user_id):
+                effects.left.add(user_id)
+                locked.leave(user_id)
+            elif not free:
+                raise Forbidden("You are not a member of this dialog")
+
+        await self._by_itself(app_id, user_id, dialog_id, leave, hide=True)
+
+    async def _by_itself(
+        self,
+        app_id: int,
+        user_id: int,
+        dialog_id: str,
+        move: Callable[[Tx, Locked, Effects, bool], Coroutine[Any, Any, None]],
+        *,
+        hide: bool,
+    ) -> None:
+        """A user comes or goes alone: `move` it (told whether anybody may come); in a broadcast, `hide` it or not."""
         app = await self._cache.app(app_id)
         assert app is not None
 
@@ -164,12 +175,8 @@ class DialogChanges:
             if kind is DialogType.PRIVATE:
                 raise Invalid("Nobody can subscribe to a private dialog")
             if kind is DialogType.BROADCAST:
-                return await _hide(tx, locked, user_id, True)
-            if locked.active(user_id):
-                effects.left.add(user_id)
-                locked.leave(user_id)
-            elif kind is DialogType.GROUP and not app.settings.group_subscribe:
-                raise Forbidden("You are not a member of this dialog")
+                return await _hide(tx, locked, user_id, hide)
+            await move(tx, locked, effects, kind is not DialogType.GROUP or app.settings.group_subscribe)
             return await self._finish(tx, locked, effects)
 
         await self._run(run, dialog_id)
