@@ -13,7 +13,8 @@ from tests.support.ports import free_port
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
-SOURCE = Path(__file__).parents[2] / "src"
+#: The source tree the server runs from; SERVER_SOURCE in the environment names another one, for comparisons.
+SOURCE = Path(os.environ.get("SERVER_SOURCE") or Path(__file__).parents[2] / "src")
 
 
 class ServerProcess:

@@ -53,6 +53,7 @@ class Peer:
         self.close_code = 0
         self.pinged = 0  # ping frames, which are not answered
         self.over = False
+        self.seconds = SECONDS  # how long `wait` and `end` wait
         self.parsing = True  # False where several streams come in one piece: then there is only `text`
         self.paused = asyncio.Event()
         self.paused.set()
@@ -179,7 +180,7 @@ class Peer:
                 and (test is None or test(element))
             )
 
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(self.seconds):
             while True:
                 for index, element in enumerate(self.waiting):
                     if fits(element):
@@ -199,7 +200,7 @@ class Peer:
             assert next(child.name for child in error.elements()) == condition, self.text[-600:]
             assert next(error.elements()).xmlns == "urn:ietf:params:xml:ns:xmpp-streams"
             await self.wait("close")
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(self.seconds):
             while not self.over:
                 self._changed.clear()
                 await self._changed.wait()
