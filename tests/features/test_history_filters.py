@@ -16,7 +16,12 @@ from voxcube.server.storage import audience, history
 MESSAGES: list[dict[str, Any]] = [
     {"body": "Ärger im Büro", "date_sent": 100, "properties": {"city": "Oslo", "rank": "9"}},
     {"body": "100%_done", "date_sent": 300, "properties": {"city": "oslo", "meta": {"a": "1"}}},
-    {"body": "", "date_sent": 200, "attachments": [{"type": "image", "uid": "1"}, {"type": "audio", "uid": "2"}]},
+    {
+        "body": "",
+        "date_sent": 200,
+        "attachments": [{"type": "image", "uid": "1"}, {"type": "audio", "uid": "2"}],
+        "properties": {"_rank": "3"},
+    },
     {"body": "with a video", "date_sent": 200, "attachments": [{"type": "video", "uid": "3"}]},
     {"body": "ärger", "date_sent": 400, "properties": {"rank": "10", "city": ""}},
 ]
@@ -50,7 +55,12 @@ FILTERS: dict[str, list[int]] = {
     "rank[lte]=9": [0],
     "meta=x": [],
     "city=Oslo&message[ctn]=büro&date_sent[lt]=101": [0],
-    "read_ids=5&views_count=7": [0, 2, 3, 1, 4],  # no filters: these are keys of ours
+    "_rank=3": [2],
+    "_rank[ne]=3": [0, 3, 1, 4],
+    "_=1767225602000": [0, 2, 3, 1, 4],  # jQuery's way around caches
+    "9lives=yes": [],
+    "größe=xl": [],
+    "no such key=x": [],
     "created_at[gte]=1767225602": [2, 3, 4],
     "created_at[gt]=1767225602&sort_desc=created_at": [4, 3],
     "updated_at[lt]=1767225602": [0, 1],
@@ -63,6 +73,10 @@ FILTERS: dict[str, list[int]] = {
 REFUSED = (
     *("attachments.type[start_with]=i", "attachments.type[gt]=i", "message[foo]=x", "sender_id[ctn]=1"),
     *("date_sent[start_with]=1", "city[foo]=1", "sender_id=x", "created_at[gt]=soon"),
+    # Keys of a message that are no filters, and what is never a filter.
+    *("read_ids=5", "views_count[gt]=7", "delivered_ids[]=1", "reactions=x", "edited_at[gt]=1", "read=1"),
+    *("attachments=x", "attachments[url]=x", "attachments[type]=image&attachments[url]=x", f"{'k' * 65}=x"),
+    *("sender_id[gt=5", "_[gt]x]=1", "a%22b=1", "message[all]=", "city[all]="),
 )
 
 

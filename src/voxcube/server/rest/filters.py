@@ -1,4 +1,7 @@
-"""Filters of a list, ``field=value`` or ``field[operator]=value``, as conditions (rest §4.3, §6.1)."""
+"""Filters of a list, ``field=value`` or ``field[operator]=value``, as conditions (rest §4.3, §6.1).
+
+A filter works or is refused: one that was ignored would answer with everything, and on some lists mark it as read.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import OPERATORS, Condition
@@ -21,6 +26,7 @@ from voxcube.server.rest.shape import as_list
 _ALIASES = {"ge": "gte", "le": "lte", "or": "in"}
 _KEY_MAX = 64
 _CONDITIONS_MAX = 50  # each one is a piece of the statement
+_NAMED_MAX = 10  # unknown names that an error lists
 _PART_MAX = 1000  # characters that a text may be asked to contain: SQLite refuses long patterns
 
 
@@ -40,40 +46,57 @@ _OF_TEXTS = ("start_with", "ctn")
 _MADE_OF = {"all": {"eq"}, "between": {"gte", "lte"}}  # several conditions each
 
 
+#: Parameters of every list that are not filters: ``_`` is what jQuery adds to keep an answer from a cache.
+_NO_FILTERS = frozenset(("_",))
+
+
 def conditions(
     tree: Tree,
     fields: Mapping[str, Kind],
     *,
+    parameters: type[msgspec.Struct] | None = None,
     aliases: Mapping[str, str] | None = None,
-    operators: Collection[str] = OPERATORS,
+    operators: Mapping[str, Collection[str]] | None = None,
 ) -> list[Condition]:
-    """The conditions in a request; parameters that name none of ``fields`` are not filters.
+    """Return the conditions of a request.
 
-    Raises Invalid for too many conditions, and by field for an operator that the field has not, or a wrong value.
+    ``parameters`` is the struct of the list's other parameters; a name that is neither one of them nor a filter is
+    refused. ``operators`` restricts the operators of a field, by its name; a field that is not in it has all.
+
+    Raises Invalid: too many conditions; by field: no such filter, no such operator of the field, a wrong value.
     """
-    found = list(itertools.islice(_all(tree, fields, aliases or {}, operators), _CONDITIONS_MAX + 1))
+    if parameters is not None:
+        refuse_unknown(tree, parameters, *fields, *(aliases or ()))
+    found = list(itertools.islice(_all(tree, fields, aliases or {}, operators or {}), _CONDITIONS_MAX + 1))
     if len(found) > _CONDITIONS_MAX:
         raise Invalid(f"Too many conditions (maximum is {_CONDITIONS_MAX})")
     return found
 
 
+def refuse_unknown(tree: Tree, parameters: type[msgspec.Struct], *filters: str) -> None:
+    """Raise Invalid for a name that is neither a field of ``parameters`` nor one of ``filters``."""
+    known = _NO_FILTERS.union(parameters.__struct_encode_fields__, filters)
+    if unknown := [name for name in tree if name not in known]:
+        raise Invalid({name[:_KEY_MAX]: ["is not a parameter or filter of this list"] for name in unknown[:_NAMED_MAX]})
+
+
 def _all(
-    tree: Tree, fields: Mapping[str, Kind], aliases: Mapping[str, str], operators: Collection[str]
+    tree: Tree, fields: Mapping[str, Kind], aliases: Mapping[str, str], operators: Mapping[str, Collection[str]]
 ) -> Iterator[Condition]:
     for name, given in tree.items():
         field = aliases.get(name, name)
-        kind = fields.get(field)
+        kind, allowed = fields.get(field), operators.get(field, OPERATORS)
         if kind is Kind.OBJECT:
             for key, value in _by_key(field, given).items():
-                yield from (replace(one, key=key) for one in _of_field(field, kind, value, operators))
+                yield from (replace(one, key=key) for one in _of_field(field, kind, value, allowed))
         elif kind is not None:
-            yield from _of_field(field, kind, given, operators)
+            yield from _of_field(field, kind, given, allowed)
 
 
 def _by_key(field: str, given: Any) -> Tree:
     if isinstance(given, Numbered):
         given = dict(zip(given.names, given, strict=True))
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not given:
         raise Invalid({field: ["must name a key: " + field + "[key]"]})
     for key in given:
         if not key or len(key) > _KEY_MAX or '"' in key or "\\" in key:
@@ -82,12 +105,17 @@ def _by_key(field: str, given: Any) -> Tree:
 
 
 def _of_field(field: str, kind: Kind, value: Any, operators: Collection[str]) -> Iterator[Condition]:
+    if value == {}:
+        raise Invalid({field: ["must have a value"]})
     for operator, operand in (value if isinstance(value, dict) else {"eq": value}).items():
         operator = _ALIASES.get(operator, operator)
         if not _MADE_OF.get(operator, {operator}) <= _possible(kind, operators):
             raise Invalid({field: [f"has no operator {operator}"]})
         if operator == "all":
-            for item in as_list(operand):
+            items = as_list(operand)
+            if not items:
+                raise Invalid({field: ["all needs at least one value"]})
+            for item in items:
                 yield from _condition(field, kind, "eq", item)
         elif operator == "between":
             yield from _between(field, kind, operand)

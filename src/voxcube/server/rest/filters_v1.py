@@ -23,7 +23,10 @@ _ORDER = re.compile(r"\s*(\w+)[ +](\w+)[ +](\w+)\s*")
 def conditions_v1(tree: Tree, fields: Mapping[str, Kind]) -> list[Condition]:
     """The conditions in ``filter``, whatever its bracket key. Raises Invalid."""
     found: list[Condition] = []
-    for text in _texts(tree.get("filter")):
+    given = tree.get("filter")
+    if given is not None and not any(_texts(given)):
+        raise Invalid({"filter": ["must be written as: type field operator value"]})
+    for text in _texts(given):
         parts = _FILTER.fullmatch(text)
         if parts is None:
             raise Invalid({"filter": ["must be written as: type field operator value"]})

@@ -112,7 +112,7 @@ def routes(service: DialogService, domain: str) -> list[Route]:
 
     async def page(call: Call[Paged]) -> DialogsAnswer | CountAnswer:
         # `id` is the alias of a filter here, `user_id` one of its own.
-        wanted = conditions(call.tree, _FILTERS, aliases=_ALIASES)
+        wanted = conditions(call.tree, _FILTERS, parameters=Paged, aliases=_ALIASES)
         asked = listing(call.params, wanted, sortable=_SORTABLE, aliases=_ALIASES)
         if call.params.count:
             return CountAnswer(Count(await service.count(call.app_id, call.user_id, asked)))

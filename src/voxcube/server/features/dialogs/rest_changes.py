@@ -13,6 +13,7 @@ from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.rest import DialogBody, PermissionsBody, dialog_body
 from voxcube.server.rest.bodies import IdsBody, OutcomeBody, UserBody, user_body
+from voxcube.server.rest.filters import refuse_unknown
 from voxcube.server.rest.paging import Paged, listing
 from voxcube.server.rest.route import Call, Caller, Nothing, Route
 
@@ -114,6 +115,7 @@ def routes(changes: DialogChanges, endings: DialogEndings, people: DialogPeople,
         return Nothing()
 
     async def occupants(call: Call[OccupantsPage]) -> OccupantsAnswer:
+        refuse_unknown(call.tree, OccupantsPage)
         asked = listing(Paged(limit=call.params.limit, skip=call.params.skip), [], sortable=())
         total, users = await people.page(
             call.app_id, call.user_id, call.object_id("id"), limit=asked.limit, skip=asked.skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from voxcube.server.core.listing import Condition
 from voxcube.server.core.models import Dialog, DialogType, StoredMessage
 from voxcube.server.features.history.service import HistoryService
 from voxcube.server.rest.bodies import iso, iso_ms
-from voxcube.server.rest.filters import Kind, conditions
+from voxcube.server.rest.filters import Kind, conditions, refuse_unknown
 from voxcube.server.rest.normalise import Tree
 from voxcube.server.rest.paging import Count, CountAnswer, Paged, listing
 from voxcube.server.rest.route import Call, Caller, Open, Route
@@ -71,12 +71,11 @@ _FILTERS = {
     "updated_at": Kind.MILLISECONDS,
     "attachments.type": Kind.TEXT,
 }
-_CUSTOM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _ALIASES = {"id": "_id"}
-_NAMES = {
-    *(field.encode_name for struct in (ListMessages, MessageBody) for field in msgspec.structs.fields(struct)),
-    *_ALIASES,
-}
+#: Keys of a message that are no filters: a custom parameter of one of these names would never be shown.
+_OWN_KEYS = {field.encode_name for field in msgspec.structs.fields(MessageBody)}.difference(_FILTERS)
+#: All other names are keys of custom parameters; `_` is of no list (`filters.conditions`).
+_KNOWN = {*ListMessages.__struct_encode_fields__, *_OWN_KEYS, *_FILTERS, *_ALIASES, "_"}
 _SORTABLE = ("_id", "date_sent", "created_at", "updated_at")
 
 
@@ -108,6 +107,7 @@ def routes(service: HistoryService) -> list[Route]:
         return {"skip": found.listing.skip, "limit": found.listing.limit, "items": items}
 
     async def unread(call: Call[Unread]) -> dict[str, int]:
+        refuse_unknown(call.tree, Unread)
         asked = call.params.chat_dialog_ids or call.params.dialogs_ids or []
         counts = await service.unread(app_id=call.app_id, user_id=call.user_id, dialog_ids=asked)
         return {**counts, "total": sum(counts.values())}
@@ -137,13 +137,17 @@ def routes(service: HistoryService) -> list[Route]:
 
 
 def _wanted(tree: Tree) -> list[Condition]:
-    """The conditions of a request. ``attachments[type]`` is ``attachments.type``; a name that we do not know is the key
-    of a custom parameter."""
-    if isinstance(inner := tree.get("attachments"), dict) and "type" in inner:
-        tree = {**tree, "attachments.type": inner["type"]}
-    custom = {name: value for name, value in tree.items() if name not in _NAMES and _CUSTOM.fullmatch(name)}
-    kinds = {**_FILTERS, "properties": Kind.OBJECT} if custom else _FILTERS
-    found = conditions({**tree, "properties": custom}, kinds, aliases=_ALIASES)
+    """Return the conditions of a request. ``attachments[type]`` is ``attachments.type``; a name that is neither a
+    parameter nor a key of a message is the key of a custom parameter. Raises Invalid."""
+    tree = dict(tree)
+    if isinstance(inner := tree.get("attachments"), dict) and inner.keys() == {"type"}:
+        tree["attachments.type"] = tree.pop("attachments")["type"]
+    # Brackets in a name did not pair: `sender_id[gt=5` is a mistake, not a custom parameter.
+    custom = {name: tree.pop(name) for name in tuple(tree) if name not in _KNOWN and not {"[", "]"} & set(name)}
+    kinds: Mapping[str, Kind] = _FILTERS
+    if custom:
+        tree["properties"], kinds = custom, {**_FILTERS, "properties": Kind.OBJECT}
+    found = conditions(tree, kinds, parameters=ListMessages, aliases=_ALIASES)
     for condition in found:
         if condition.field == "attachments.type" and condition.operator not in ("eq", "ne", "in", "nin"):
             raise Invalid({condition.field: [f"has no operator {condition.operator}"]})

@@ -11,7 +11,7 @@ from voxcube.server.features.dialogs.rest import DialogBody, dialog_body
 from voxcube.server.features.history.rest import MessageBody, message_body
 from voxcube.server.features.search.service import LIMIT, SearchService
 from voxcube.server.rest.bodies import UserBody
-from voxcube.server.rest.filters import milliseconds
+from voxcube.server.rest.filters import milliseconds, refuse_unknown
 from voxcube.server.rest.route import Call, Caller, Route
 
 
@@ -45,6 +45,7 @@ def routes(service: SearchService, domain: str) -> list[Route]:
 
     async def search(call: Call[Search]) -> dict[str, Any]:
         given = call.params
+        refuse_unknown(call.tree, Search)
         limit = LIMIT if given.limit is None else given.limit
         if limit < 0:
             raise Invalid({"limit": ["must not be negative"]})

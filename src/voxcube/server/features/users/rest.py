@@ -17,7 +17,7 @@ from voxcube.server.features.users.fields import WRITABLE
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import LOOK_UPS, STAND_ALONE, UserService
 from voxcube.server.rest.bodies import UserAnswer, UserBody, user_body
-from voxcube.server.rest.filters import Kind, conditions
+from voxcube.server.rest.filters import Kind, conditions, refuse_unknown
 from voxcube.server.rest.filters_v1 import conditions_v1, order_v1
 from voxcube.server.rest.paging import Numbered, Paged, listing, numbered
 from voxcube.server.rest.route import Call, Caller, Nothing, Route
@@ -104,6 +104,11 @@ _BY = {field: msgspec.defstruct(f"By_{field}", [(field, str, "")]) for field in 
 
 _FILTERS = {name: Kind.INTEGER if name == "id" else Kind.TEXT for name in STAND_ALONE}
 _DATES = dict.fromkeys(("last_request_at", "created_at", "updated_at"), Kind.SECONDS)
+#: By version 2 (rest §4.3).
+_OPERATORS = {
+    **dict.fromkeys(_FILTERS, ("eq", "in", "start_with", "nin")),
+    **dict.fromkeys(_DATES, ("gt", "lt", "gte", "lte")),
+}
 _FILTERS_V1 = {
     **_FILTERS,
     **_DATES,
@@ -176,13 +181,13 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
         )
 
     async def page(call: Call[Paged]) -> UsersAnswer:
-        wanted = conditions(call.tree, _FILTERS, operators=("eq", "in", "start_with", "nin"))
-        wanted += conditions(call.tree, _DATES, operators=("gt", "lt", "gte", "lte"))
+        wanted = conditions(call.tree, {**_FILTERS, **_DATES}, parameters=Paged, operators=_OPERATORS)
         asked = listing(call.params, wanted, sortable=(*STAND_ALONE, *_DATES))
         asked, total, users = await service.page(call.app_id, asked)
         return UsersAnswer(asked.limit, asked.skip, total, [user_body(user) for user in users])
 
     async def walk(call: Call[NumberedUsers]) -> NumberedUsersAnswer:
+        refuse_unknown(call.tree, NumberedUsers, "filter")
         number, asked = numbered(call.params)
         asked = dataclasses.replace(
             asked,
@@ -192,14 +197,17 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
         return _numbered(number, asked, *await service.walk(call.app_id, asked))
 
     async def by_full_name(call: Call[ByFullName]) -> NumberedUsersAnswer:
+        refuse_unknown(call.tree, ByFullName)
         number, asked = numbered(call.params)
         return _numbered(number, asked, *await service.by_full_name(call.app_id, call.params.full_name, asked))
 
     async def by_tags(call: Call[ByTags]) -> NumberedUsersAnswer:
+        refuse_unknown(call.tree, ByTags)
         number, asked = numbered(call.params)
         return _numbered(number, asked, *await service.by_tags(call.app_id, call.params.tags, asked))
 
     async def online(call: Call[Online]) -> OnlineUsers | OnlineCount:
+        refuse_unknown(call.tree, Online)
         if call.params.count:
             return OnlineCount(await service.count_online(call.app_id))
         asked = listing(Paged(limit=call.params.limit, offset=call.params.offset), [], sortable=())
