@@ -229,3 +229,38 @@ async def test_a_quiet_dialog_gets_its_copies_again(
         return sorted({dialog_id for dialog_id, _ in await inbox.copied_rows(tx, ids)})
 
     assert await world.database.read(copied) == sorted(ids[:3])
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["lately", "settled"])
+async def test_the_newest_activity_is_first_within_one_millisecond(
+    world: World, ann: User, client: httpx.AsyncClient, settled: bool
+) -> None:
+    made = {name: (await create(client, type=2, name=name))["_id"] for name in "ABC"}
+    world.clock.advance(60)
+    for written, wanted in (("AB", "BAC"), ("A", "ABC"), ("CBA", "ABC"), ("BCBC", "CBA")):
+        for name in written:
+            await world.send(made[name], ann)
+        if settled:
+            world.clock.advance(inbox.QUIET_MS / 1000)
+            await Settling(transactions=world.writer, database=world.database, clock=world.clock).turn()
+        for query in ("", "sort_desc=last_message_date_sent", "sort_desc=date_sent"):
+            found = [item["name"] for item in await items(client, query)]
+            assert "".join(found) == wanted, (written, query)
+            page = [item["name"] for item in await items(client, f"{query}&limit=1&skip=1")]
+            assert "".join(page) == wanted[1], (written, query)
+        found = [item["name"] for item in await items(client, "sort_asc=last_message_date_sent")]
+        assert "".join(found) == wanted[::-1], written
+
+
+async def test_after_a_deletion_the_newest_message_that_is_left_counts(
+    world: World, ann: User, client: httpx.AsyncClient
+) -> None:
+    made = {name: (await create(client, type=2, name=name))["_id"] for name in "AB"}
+    world.clock.advance(60)
+    sent = []
+    for name in "ABA":
+        sent.append(await world.send(made[name], ann))
+        world.clock.advance(0.01)
+    assert [item["name"] for item in await items(client)] == ["A", "B"]
+    assert (await client.delete(f"/chat/Message/{sent[-1].message_id}?force=1")).status_code == 200
+    assert [item["name"] for item in await items(client)] == ["B", "A"]

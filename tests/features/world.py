@@ -300,6 +300,7 @@ class World:
             "extras": None,
             "date_sent": self.clock.now(),
             "created_at": self.clock.now_ms(),
+            "arrived_at": self.clock.next_us(),
             "properties": None if properties is None else json.dumps(properties),
             "attachments": None if attachments is None else json.dumps(attachments),
             "show_again": True,

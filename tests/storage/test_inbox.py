@@ -31,13 +31,13 @@ _EDIT = Query(
 _DIALOGS = Query(
     select(
         *(dialogs.c.id, dialogs.c.type, dialogs.c.name, dialogs.c.updated_at, dialogs.c.created_at),
-        *(dialogs.c.last_date_sent, dialogs.c.copied, dialogs.c.dropped),
+        *(dialogs.c.last_date_sent, dialogs.c.last_arrival, dialogs.c.copied, dialogs.c.dropped),
     )
 )
 _MEMBERS = Query(
     select(
         *(members.c.dialog_id, members.c.user_id, members.c.active, members.c.hidden),
-        *(members.c.copied, members.c.listed_at, members.c.activity),
+        *(members.c.copied, members.c.listed_at, members.c.activity, members.c.arrival),
     )
 )
 
@@ -72,7 +72,11 @@ class Story:
         for _ in range(self.random.randint(1, 6)):
             self.messages += 1
             jump = self.random.choice([0] * 20 + [-3, 2, 4, -40, 30_000_000, -30_000_000])
-            values = {"date_sent": self.now_ms // 1000 + jump, "created_at": self.now_ms + self.random.randint(-50, 50)}
+            values = {
+                "date_sent": self.now_ms // 1000 + jump,
+                "created_at": self.now_ms + self.random.randint(-50, 50),
+                "arrived_at": self.now_ms * 1000 + self.messages,
+            }
             dialog_id = self.random.choice(self.known)
             sends.append(self.store.put_send(dialog_id, 2, f"m{self.messages}", **values))
         for send in sends:
@@ -122,20 +126,21 @@ class Story:
 
     async def check_copies(self) -> None:
         found, rows = await self.rows()
-        for id_, _, _, updated_at, created_at, date_sent, copied, dropped in found:
-            activity = created_at // 1000 if date_sent is None else date_sent
+        for id_, _, _, updated_at, created_at, date_sent, arrival, copied, dropped in found:
+            activity = (created_at // 1000, created_at * 1000) if date_sent is None else (date_sent, arrival)
             own = [row[2:] for key, row in rows.items() if key[0] == id_]
             assert not (copied and dropped)
-            assert all(tuple(row) == (True, updated_at, activity) if copied else not row[0] for row in own)
+            assert all(tuple(row) == (True, updated_at, *activity) if copied else not row[0] for row in own)
 
     async def check_list(self) -> None:
         """One list as a client may ask for it, and by sorting everything."""
         found, rows = await self.rows()
         mine = []
-        for id_, kind, name, updated_at, created_at, date_sent, *_ in found:
+        for id_, kind, name, updated_at, created_at, date_sent, arrival, *_ in found:
+            activity = (created_at // 1000, created_at * 1000) if date_sent is None else (date_sent, arrival)
             active, hidden, *_ = rows.get((id_, VIEWER), (False, False))
             if not hidden and (active or kind == DialogType.BROADCAST):
-                mine.append((id_, kind, name, updated_at, created_at // 1000 if date_sent is None else date_sent))
+                mine.append((id_, kind, name, updated_at, activity))
         conditions, meets = self._conditions()
         wanted = [row for row in mine if meets(row)]
         order = self.random.choice([None, None, "updated_at", "last_message_date_sent", "activity", "name"])
@@ -202,13 +207,13 @@ async def test_only_the_first_message_and_silence_write_copies(database_url: str
             _, rows = await story.rows()
             return tuple(rows["d", 2][2:])
 
-        assert await copies() == (True, START * 1000, START)
+        assert await copies() == (True, START * 1000, START, START * 1_000_000)
         for second in (1, 2, 3):
             at = START + second
             await store.send("d", 1, f"m{second}", date_sent=at, created_at=at * 1000)
-            assert await copies() == (False, START * 1000, START)
+            assert await copies() == (False, START * 1000, START, START * 1_000_000)
             story.now_ms = at * 1000 + inbox.QUIET_MS - 1
             await story.settle()
         story.now_ms += 1
         await story.settle()
-        assert await copies() == (True, (START + 3) * 1000, START + 3)
+        assert await copies() == (True, (START + 3) * 1000, START + 3, (START + 3) * 1_000_000)

@@ -93,7 +93,7 @@ _REMOVE = [
 _BURY_IDS = bulk_update(message_ids, ["app_id", "id"], "removed_at")
 FORGET_IDS = bulk_delete(message_ids, "app_id", "id")
 _NEWEST = Query(
-    select(messages.c.seq, messages.c.date_sent)
+    select(messages.c.seq, messages.c.date_sent, messages.c.created_at)
     .where(messages.c.dialog_id == _D, messages.c.seq > bindparam("cleared"))
     .order_by(messages.c.seq.desc())
     .limit(1),
@@ -105,8 +105,8 @@ _SHRINK = Query(
 _SET_LAST = Query(
     update(dialogs)
     .where(dialogs.c.id == _D)
-    .values({name: bindparam(name) for name in ("last_seq", "last_date_sent", "updated_at")}),
-    *("last_seq", "last_date_sent", "updated_at", "dialog"),
+    .values({name: bindparam(name) for name in ("last_seq", "last_date_sent", "last_arrival", "updated_at")}),
+    *("last_seq", "last_date_sent", "last_arrival", "updated_at", "dialog"),
 )
 _SET_PINNED = Query(
     update(dialogs).where(dialogs.c.id == _D).values(pinned=bindparam("pinned"), updated_at=bindparam("now")),
@@ -213,8 +213,8 @@ async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, ke
     await tx.execute(_SHRINK, len(gone), dialog_id)
     now_ms = max(now_ms, updated_at + 1)
     if last_seq == gone[-1]:
-        newest = await tx.row(_NEWEST, dialog_id, cleared) or (0, None)
-        await tx.execute(_SET_LAST, newest[0], newest[1], now_ms, dialog_id)
+        seq, date_sent, created_at = await tx.row(_NEWEST, dialog_id, cleared) or (0, None, 0)
+        await tx.execute(_SET_LAST, seq, date_sent, created_at * 1000, now_ms, dialog_id)
     removed = [row[2] for row in rows]
     pins = json.loads(pinned) if pinned else []
     left = [pin for pin in pins if pin not in set(removed)]

@@ -99,9 +99,9 @@ _OF_VIEWER = (
 _UNREAD = Query(_OF_VIEWER, "app", "viewer")
 _UNREAD_OF = Query(_OF_VIEWER.where(in_list(members.c.dialog_id, "dialogs")), "app", "viewer", "dialogs")
 
-_STORED = (*DIALOG_NAMES, "copied")
+_STORED = (*DIALOG_NAMES, "copied", "last_arrival")
 _INSERT = Query(insert(dialogs).values({name: bindparam(name) for name in _STORED}), *_STORED)
-_MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type", "copied", "listed_at", "activity")
+_MEMBER_STORED = (*MEMBER_NAMES, "app_id", "type", "copied", "listed_at", "activity", "arrival")
 _ADD_MEMBERS = bulk_insert(members, *_MEMBER_STORED)
 _SHOW = Query(
     update(members)
@@ -200,9 +200,11 @@ class DialogStore:
 
     async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """A new dialog with its members."""
-        activity = dialog.created_at_ms // 1000 if dialog.last_date_sent is None else dialog.last_date_sent
+        activity, arrival = dialog.created_at_ms // 1000, dialog.created_at_ms * 1000
+        if dialog.last_date_sent is not None:
+            activity, arrival = dialog.last_date_sent, dialog.updated_at_ms * 1000
         copied = dialog.type is not DialogType.BROADCAST and len(rows) <= inbox.LARGE
-        copies = (copied, dialog.updated_at_ms, activity) if copied else (False, 0, 0)
+        copies = (copied, dialog.updated_at_ms, activity, arrival) if copied else (False, 0, 0, 0)
         stored: dict[str, Any] = {
             "extensions": to_json(dialog.extensions),
             "data": to_json(dialog.data),
@@ -212,6 +214,7 @@ class DialogStore:
             "updated_at": dialog.updated_at_ms,
             "type": int(dialog.type),
             "copied": copied,
+            "last_arrival": arrival,
         }
         await tx.execute(_INSERT, *(stored[name] if name in stored else getattr(dialog, name) for name in _STORED))
         # Sorted, as all locks are.

@@ -5,7 +5,7 @@ when somebody looks would cost as much as the user has dialogs; keeping every me
 message as much as the dialog has members. So a dialog is in one of three states:
 
 copied    nothing has happened lately: the member rows carry copies of `updated_at` (`listed_at`) and of the activity
-          (`activity`: `last_date_sent`, else `created_at`), with an index on each
+          (`activity`: `last_date_sent`, else `created_at`; within one second `arrival`), with an index on each
 dropped   something happens: the first change or message has marked the rows as not `copied`, all that follow cost
           nothing more, and once the dialog is QUIET the copies are written again (`settle`, by a job)
 large     (neither) it had more than LARGE member rows once: there are never copies
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, bindparam, func, literal_column, not_, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, bindparam, case, func, literal_column, not_, select
 
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.database import Tx
@@ -44,6 +44,8 @@ def shown(rows: FromClause = members) -> tuple[ColumnElement[bool], ...]:
 
 
 ACTIVITY = func.coalesce(dialogs.c.last_date_sent, dialogs.c.created_at // 1000)
+#: Of dialogs with the same activity the later one (µs): when the newest message arrived, else when the dialog was made.
+ARRIVAL = case((dialogs.c.last_date_sent.is_(None), dialogs.c.created_at * 1000), else_=dialogs.c.last_arrival)
 
 _ROWS_OF = select(func.count()).select_from(members).where(members.c.dialog_id == dialogs.c.id).scalar_subquery()
 _QUIET = (dialogs.c.dropped, dialogs.c.updated_at <= bindparam("before"))
@@ -52,7 +54,7 @@ _FIND_QUIET = Query(
     *("before", "limit"),
 )
 _LOCK_QUIET = Query(
-    select(dialogs.c.id, dialogs.c.updated_at, ACTIVITY, _ROWS_OF)
+    select(dialogs.c.id, dialogs.c.updated_at, ACTIVITY, ARRIVAL, _ROWS_OF)
     .where(*_QUIET, in_list(dialogs.c.id, "dialogs"))
     .order_by(dialogs.c.id)
     .with_for_update(),
@@ -69,7 +71,7 @@ _LOCK_ROWS = Query(_ROWS.with_for_update(), "dialogs")
 _COUNT = Query(select(func.count()).select_from(members).where(*shown()), "viewer")
 _SET_STATE = bulk_update(dialogs, ["id"], "copied", "dropped")
 _MARK_ROWS = bulk_update(members, ["dialog_id"], "copied")
-_WRITE_COPIES = bulk_update(members, ["dialog_id"], "copied", "listed_at", "activity")
+_WRITE_COPIES = bulk_update(members, ["dialog_id"], "copied", "listed_at", "activity", "arrival")
 
 
 async def copied_rows(tx: Tx, dialog_ids: Collection[str]) -> list[tuple[str, int]]:
@@ -113,8 +115,8 @@ async def settle(tx: Tx, dialog_ids: Collection[str], now_ms: int) -> None:
     if not found:
         return
     await tx.fetch(_LOCK_ROWS, [row[0] for row in found])
-    await tx.many(_SET_STATE, [(count <= LARGE, False, dialog_id) for dialog_id, _, _, count in found])
-    copies = [(True, at, activity, dialog_id) for dialog_id, at, activity, count in found if count <= LARGE]
+    await tx.many(_SET_STATE, [(count <= LARGE, False, dialog_id) for dialog_id, *_, count in found])
+    copies = [(True, *keys, dialog_id) for dialog_id, *keys, count in found if count <= LARGE]
     await tx.many(_WRITE_COPIES, copies)
 
 

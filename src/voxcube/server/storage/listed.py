@@ -29,7 +29,7 @@ from sqlalchemy import (
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.database import Tx
-from voxcube.server.storage.inbox import ACTIVITY, VIEWER, shown
+from voxcube.server.storage.inbox import ACTIVITY, ARRIVAL, VIEWER, shown
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import dialogs, members, users
 from voxcube.server.storage.sql import Query, by_code_point, folded, in_list, json_text
@@ -96,17 +96,21 @@ OWN: dict[tuple[str, str], OwnClause] = {
     ("occupants_ids", "nin"): lambda name: not_(_with_occupants(in_list(_other.c.user_id, name))),
 }
 _OWN_OF_VIEWER: dict[tuple[str, str], OwnClause] = {**OWN, ("name", "ctn"): lambda name: _has(_NAME, name)}
-_ORDERS: dict[str, ColumnElement[Any]] = {
-    "_id": dialogs.c.id,
-    "created_at": dialogs.c.created_at,
-    "updated_at": dialogs.c.updated_at,
-    "name": func.coalesce(by_code_point(folded(_NAME)), ""),
+_ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "_id": (),
+    "created_at": (dialogs.c.created_at,),
+    "updated_at": (dialogs.c.updated_at,),
+    "name": (func.coalesce(by_code_point(folded(_NAME)), ""),),
     # A dialog without messages stands where it was made, in both of these orders.
-    "last_message_date_sent": ACTIVITY,
-    "activity": ACTIVITY,
+    "last_message_date_sent": (ACTIVITY, ARRIVAL),
+    "activity": (ACTIVITY, ARRIVAL),
 }
-#: The copy that an order goes by.
-_COPIES = {"updated_at": "listed_at", "last_message_date_sent": "activity", "activity": "activity"}
+#: The copies that an order goes by.
+_COPIES: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "updated_at": (members.c.listed_at,),
+    "last_message_date_sent": (members.c.activity, members.c.arrival),
+    "activity": (members.c.activity, members.c.arrival),
+}
 
 
 def _hidden(dialog: FromClause) -> ColumnElement[bool]:
@@ -229,11 +233,11 @@ def _folded(conditions: Sequence[Condition]) -> list[Condition]:
 @memoised
 def _first(order: str, descending: bool, changed: bool) -> Query:
     """The first ids in this order by copies, of all or of those that have changed; ``first`` says how many."""
-    copy, id_ = members.c[_COPIES[order]], members.c.dialog_id
-    keys = (copy.desc(), id_.desc()) if descending else (copy, id_)
+    id_ = members.c.dialog_id
     # Many have changed: the sum keeps the databases from collecting them all before they are sorted.
     at = members.c.listed_at if order == "updated_at" else members.c.listed_at + 0
     wanted = _changed(at) if changed else (*shown(), members.c.copied)
+    keys = _sorted((*_COPIES[order], id_), descending)
     statement = select(id_).where(*wanted).order_by(*keys).limit(bindparam("first", type_=_INTEGER))
     return Query(statement, "viewer", *(("low", "high") if changed else ()), "first")
 
@@ -242,9 +246,12 @@ def _first(order: str, descending: bool, changed: bool) -> Query:
 def _page(among_ids: bool, wanted: Shape, order: str, descending: bool) -> Query:
     start, own_names = _start(among_ids)
     clauses, names = where(_OF_VIEWER, wanted, _OWN_OF_VIEWER)
-    column = _ORDERS[order]
-    keys = (column.desc(), dialogs.c.id.desc()) if descending else (column, dialogs.c.id)
+    keys = _sorted((*_ORDERS[order], dialogs.c.id), descending)
     return paged(select(dialogs.c.id).where(*start, *clauses).order_by(*keys), *own_names, *names)
+
+
+def _sorted(keys: Sequence[ColumnElement[Any]], descending: bool) -> list[ColumnElement[Any]]:
+    return [key.desc() for key in keys] if descending else list(keys)
 
 
 @memoised

@@ -50,7 +50,7 @@ MARK_MESSAGES = bulk_update(messages, ["dialog_id", "seq"], "quiet", "destroy_af
 MOVE_DIALOGS = bulk_update(
     dialogs,
     ["id"],
-    *("seq", "live", "last_seq", "last_date_sent", "updated_at"),
+    *("seq", "live", "last_seq", "last_date_sent", "last_arrival", "updated_at"),
 )
 SETTLE_MEMBERS = bulk_update(members, ["dialog_id", "user_id"], "settled", "handed")
 UNSEEN_SECONDS = 7 * 86_400  # how long a self-destroying message is kept that nobody has read (realtime §9.4)
@@ -66,9 +66,9 @@ class Send(Change):
     """
 
     __slots__ = (
-        *("app_id", "attachments", "body", "context", "created_at", "date_sent", "destroy_after", "dialog_id"),
-        *("extras", "fresh", "members_version", "message_id", "properties", "quiet", "recipient_id", "sender_id"),
-        *("seq", "show_again", "tried"),
+        *("app_id", "arrived_at", "attachments", "body", "context", "created_at", "date_sent", "destroy_after"),
+        *("dialog_id", "extras", "fresh", "members_version", "message_id", "properties", "quiet", "recipient_id"),
+        *("sender_id", "seq", "show_again", "tried"),
     )
 
     def __init__(
@@ -86,13 +86,15 @@ class Send(Change):
         date_sent: int,
         created_at: int,
         done: Callable[[Any], None],
+        arrived_at: int = 0,
         members_version: int = 0,
         show_again: bool = False,
         quiet: bool = False,
         destroy_after: int | None = None,
         context: Any = None,
     ) -> None:
-        """`date_sent` in seconds, `created_at` in milliseconds; `properties` and `attachments` are JSON text.
+        """`date_sent` in seconds, `created_at` in milliseconds, `arrived_at` in microseconds (0 = as
+        `created_at`); `properties` and `attachments` are JSON text.
 
         `show_again` brings a hidden private dialog back to its members, and so does a `members_version` that is behind
         the dialog's: it may have been hidden since. A `quiet` message is delivered to nobody; one with
@@ -111,6 +113,7 @@ class Send(Change):
         self.extras = extras
         self.date_sent = date_sent
         self.created_at = created_at
+        self.arrived_at = arrived_at or created_at * 1000
         self.show_again = show_again
         self.quiet = quiet
         self.destroy_after = destroy_after
@@ -261,8 +264,8 @@ async def _apply_sends(
     await tx.many(
         MOVE_DIALOGS,
         [
-            (numbers[0], numbers[1], numbers[0], last[dialog_id].date_sent, numbers[2], dialog_id)
-            for dialog_id, numbers in state.items()
+            (seq, live, seq, last[dialog_id].date_sent, last[dialog_id].arrived_at, updated_at, dialog_id)
+            for dialog_id, (seq, live, updated_at) in state.items()
         ],
     )
     if shown:

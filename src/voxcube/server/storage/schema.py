@@ -147,6 +147,7 @@ dialogs = Table(
     _int("live", 0),  # messages not deleted for everyone
     _int("last_seq", 0),  # of the newest live message, 0 = none
     _int("last_date_sent", null=True),
+    _int("last_arrival", 0),  # µs, server time: when the newest message came; the order of lists within one second
     _int("cleared", 0),  # messages up to this seq are gone for everyone (and being erased)
     _int("members_version", 0),  # raised by every transaction that changes who is a member: stale facts are noticed
     _int("changes", 0),  # edits, deletions and reactions that were told: the order in which other nodes tell them
@@ -177,16 +178,19 @@ members = Table(
     _int("settled", 0),  # live messages that are own, read, deleted for me, or before `base`
     _int("base", 0),  # messages up to this seq count as settled from the start
     _int("hidden_before", 0),  # "clear history for me": messages up to this seq are gone for this user
-    _flag("copied"),  # whether the next two are copies of the dialog's `updated_at` and activity (inbox.py)
+    _flag("copied"),  # whether the next three are copies of the dialog's `updated_at` and activity (inbox.py)
     _int("listed_at", 0),  # ms
     _int("activity", 0),
+    _int("arrival", 0),
     PrimaryKeyConstraint("dialog_id", "user_id"),
     Index("members_user", "user_id", "active", "type"),
     Index("members_admins", "dialog_id", "admin", **_only("admin", "admin = 1")),
     # With what their condition is about, so that SQLite need not look at the rows.
     *(
-        Index(f"members_{name}", "user_id", "copied", name, "dialog_id", "active", "hidden", "type", **_only(*_SHOWN))
-        for name in ("listed_at", "activity")
+        Index(
+            f"members_{keys[0]}", "user_id", "copied", *keys, "dialog_id", "active", "hidden", "type", **_only(*_SHOWN)
+        )
+        for keys in (("listed_at",), ("activity", "arrival"))
     ),
     sqlite_with_rowid=False,
 )

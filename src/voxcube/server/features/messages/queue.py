@@ -40,6 +40,7 @@ class MessageQueue:
                 extras=draft.extras,
                 date_sent=draft.date_sent,
                 created_at=draft.created_at,
+                arrived_at=draft.arrived_at,
                 members_version=draft.members_version,
                 show_again=show_again,
                 quiet=draft.quiet,

@@ -71,6 +71,7 @@ class Draft:
     source: Any = None
     origin: bytes = b""
     created_at: int = 0  # milliseconds
+    arrived_at: int = 0  # microseconds: the order of arrival over all dialogs
     seq: int = 0
     members_version: int = 0  # of the dialog when it was stored, or of the facts that allowed what is not
     fresh: bool = True
@@ -222,6 +223,7 @@ class MessageService:
         else:
             self._check_group(draft, facts)
         draft.created_at = self._clock.now_ms()
+        draft.arrived_at = self._clock.next_us()
         draft.date_sent = draft.date_sent or draft.created_at // 1000
         try:
             self._encoder.encode(draft)
