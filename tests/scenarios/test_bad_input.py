@@ -492,7 +492,7 @@ async def test_messages_that_are_refused(node: Node) -> None:
 async def test_messages_without_address_or_type(node: Node) -> None:
     peer = await node.login(node.people["eve"])
     peer.send('<message id="m1" type="chat"><body>x</body></message>')
-    reply = await peer.wait("message", id="m1", type="error", from_="localhost")
+    reply = await peer.wait("message", id="m1", type="error", from_=node.people["eve"].jid)
     check_error(reply, "item-not-found", 404, "cancel")
     peer.send(f'<message to="{node.people["fay"].jid}"><body>x</body></message>')
     check_error(await peer.wait("message", type="error"), "service-unavailable", 503, "cancel")

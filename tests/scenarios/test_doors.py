@@ -116,10 +116,10 @@ async def test_what_flutter_asks_before_it_is_ready(node: Node) -> None:
             '<query xmlns="http://jabber.org/protocol/disco#items"><item jid="muc.localhost" name="Dialogs"/></query>',
         ),
     }
-    for to in ("", ' to="localhost"', f' to="{ann.jid}"'):
+    for to, from_ in (("", ann.jid), (' to="localhost"', "localhost"), (f' to="{ann.jid}"', ann.jid)):
         for id_, (kind, child, answer) in requests.items():
             peer.send(f'\n<iq type="{kind}" id="{id_}"{to}>\n  {child}\n</iq>')
-            head = f'<iq xmlns="jabber:client" type="result" id="{id_}" from="localhost" to="{jid}"'
+            head = f'<iq xmlns="jabber:client" type="result" id="{id_}" from="{from_}" to="{jid}"'
             expected = f"{head}>{answer}</iq>" if answer else f"{head}/>"
             assert to_xml(await peer.wait("iq", id=id_)) == expected
 

@@ -31,6 +31,7 @@ class Dispatch:
         self._iq: dict[tuple[str, str, str], IqHandler] = {}
         self._room_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._user_iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._account_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._messages: dict[str, MessageHandler] = {}
         self._presence: dict[str, PresenceHandler] = {}
         self._room_presence: dict[str, PresenceHandler] = {}
@@ -40,6 +41,7 @@ class Dispatch:
                 (self._iq, feature.iq),
                 (self._room_iq, feature.room_iq),
                 (self._user_iq, feature.user_iq),
+                (self._account_iq, feature.account_iq),
                 (self._messages, feature.messages),
                 (self._presence, feature.presence),
                 (self._room_presence, feature.room_presence),
@@ -120,12 +122,16 @@ class Dispatch:
             session.handled(ticket)
 
     def _iq_handler(self, session: Session, key: tuple[str, str, str], to: str | None) -> tuple[IqHandler | None, str]:
-        """The handler of a request, and in whose name it answers."""
-        if to and self._is_room(to):
+        """The handler of a request and the sender of the reply: the address that was asked, by the name that it was
+        called; a request without an address is one to the account (RFC 6120 §8.1.2.1, §10.3.3)."""
+        if not to:
+            account = None if session.official_sdk else self._account_iq.get(key)
+            return account or self._iq.get(key), session.bare
+        if self._is_room(to):
             return self._room_iq.get(key), to
-        if to and key in self._user_iq and self._is_user(to):
+        if key in self._user_iq and self._is_user(to):
             return self._user_iq[key], to
-        return (self._iq.get(key) if not to or self._is_ours(session, to) else None), self._domain
+        return (self._iq.get(key) if self._is_ours(session, to) else None), to
 
     def presence(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
         """Handles a presence to the server, a room or a user; other addresses and types are passed over in silence."""
@@ -164,7 +170,8 @@ class Dispatch:
             session.handled(ticket)
 
     def _is_ours(self, session: Session, to: str) -> bool:
-        return to == self._domain or to.partition("/")[0].lower() == session.bare or to in session.hub.aliases
+        lowered = to.lower()
+        return lowered == self._domain or lowered.partition("/")[0] == session.bare or lowered in session.hub.aliases
 
     def _is_user(self, to: str) -> bool:
         return to.partition("/")[0].lower().endswith(f"@{self._domain}")
@@ -181,5 +188,5 @@ class Dispatch:
         session.hub.counts.refused.add(condition)
         if stanza.attrs.get("type") in _SILENT:
             return
-        from_ = stanza.attrs.get("to") or self._domain
+        from_ = stanza.attrs.get("to") or session.bare
         session.send(serialize(error_reply(stanza, condition, text, from_=from_)))

@@ -31,7 +31,9 @@ PresenceHandler: TypeAlias = "Callable[[Session, Element], Awaitable[None] | Non
 class Feature:
     """A feature's name, the namespaces it advertises, and its handlers.
 
-    `iq` by (type, namespace, element name) for requests to the server or the own account; `messages` by message type;
+    `iq` by (type, namespace, element name) for requests to the server or the own account; `account_iq` for requests
+    without an address, where the account answers otherwise than the server (official SDKs ask the server by them);
+    `messages` by message type;
     `presence` by presence type ("" = available) for presence without an address; `room_iq` and `room_presence` for what
     is addressed to a room, or to the host of all rooms; `user_iq` and `user_presence` for what is addressed to a user,
     the own account or another one: an iq is answered in that user's name.
@@ -45,4 +47,5 @@ class Feature:
     room_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)
     room_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     user_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
+    account_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     user_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 INBOX_LIMIT = 64  # stanzas that wait behind one before the socket is not read any more
 MAX_RESOURCE = 1023  # bytes, RFC 7622 §3.1
+FLUTTER = "flutter_"  # how the resources of the Flutter SDK begin (realtime §2.4)
 
 # What belongs to a connection, and changes hands when another one takes over the session.
 _CONNECTION = (*("stream", "peer", "door", "_wire", "_websocket"), *("_out", "_out_bytes", "_paused", "_reading"))
@@ -55,7 +56,7 @@ class Session(Outgoing):
         *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
         *("_slowed", "_task", "_timer", "_uncounted", "_unread"),
         *("app_id", "archives", "available", "bare", "carbons", "door"),
-        *("full", "js", "peer", "pending", "presence", "rooms", "token_hash", "turn"),
+        *("flutter", "full", "js", "peer", "pending", "presence", "rooms", "token_hash", "turn"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -66,7 +67,7 @@ class Session(Outgoing):
         self.app_id = 0
         self.token_hash: str | None = None  # of the session token that it logged in with
         self.bare = self.full = ""
-        self.available = self.carbons = self.js = False
+        self.available = self.carbons = self.js = self.flutter = False
         self.presence: Element | None = None
         self._looked_away = False
         self.archives = False  # the client reads the archive, so that what it sends belongs there too
@@ -102,6 +103,11 @@ class Session(Outgoing):
         if not self._uncounted:
             self._uncounted = True
             self.hub.half_open.leave(self.peer)
+
+    @property
+    def official_sdk(self) -> bool:
+        """Whether the client is an official SDK, as far as it can be recognised (realtime §2.4, §2.5)."""
+        return self.js or self.flutter
 
     # -- bytes in --------------------------------------------------------------------------------------------------
 
@@ -240,6 +246,7 @@ class Session(Outgoing):
         self.bare = user_jid(self.user_id, self.app_id, self.hub.domain)
         self.full = f"{self.bare}/{resource}"
         self.address = escape(self.full, {'"': "&quot;"}).encode()
+        self.flutter = resource.startswith(FLUTTER)
         older = self.hub.bound.get(self.full)
         if older is not None:
             older.fail("conflict")

@@ -128,6 +128,7 @@ def feature(requests: Archive) -> Feature:
     return Feature(
         "archive",
         iq=own,
+        account_iq={("get", ns.DISCO_INFO, "query"): requests.account},
         user_iq={**own, ("get", ns.DISCO_INFO, "query"): requests.account},
         room_iq={("set", ns.MAM, "query"): requests.room, ("get", ns.MAM, "query"): requests.form},
     )

@@ -25,7 +25,6 @@ from voxcube.xmpp.xml import Element, serialize
 log = logging.getLogger(__name__)
 
 CROWD = 500  # occupants up to which a room tells them of each other: n of them mean n² presences
-FLUTTER = "flutter_"  # how its resources begin (realtime §2.4)
 DOUBT_SECONDS = 1.0  # after a change of a dialog; by then the word of who was removed by whom has come
 
 _INFO = encode_info(DiscoInfo((Identity("conference", "text"),), (ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.MAM)))
@@ -70,7 +69,7 @@ class Rooms:
         reply = self._encoder.joined(own, standing, own=True, js=session.js, id_=stanza.get("id"))
         session.deliver(*reply, "", 0)
         # Both SDKs would take it for a message.
-        if not session.js and not session.full.partition("/")[2].startswith(FLUTTER):
+        if not session.official_sdk:
             session.deliver(*self._encoder.subject(self._encoder.room(session.app_id, dialog_id)), "", 0)
 
     def leave(self, session: Session, stanza: Element) -> None:
