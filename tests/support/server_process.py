@@ -89,6 +89,13 @@ class ServerProcess:
         self._process = None
         return status
 
+    def wait(self, seconds: float) -> int:
+        """The exit status of a server that ends by itself."""
+        assert self._process is not None
+        status = self._process.wait(seconds)
+        self._process = None
+        return status
+
     def kill(self) -> None:
         """SIGKILL: what a power cut looks like to the clients."""
         if self._process is not None:

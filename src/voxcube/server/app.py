@@ -8,7 +8,7 @@ import functools
 import logging
 import ssl
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxcube import __version__
 from voxcube.server import metrics, tls
@@ -27,6 +27,7 @@ from voxcube.server.core.counts import Counts
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.rates import Rate
+from voxcube.server.data_lock import DataLock
 from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.router import Router
 from voxcube.server.delivery.sessions import Sessions
@@ -105,18 +106,28 @@ from voxcube.server.rest.openapi import describe
 from voxcube.server.storage.archive import ArchiveStore
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.contacts import ContactStore
-from voxcube.server.storage.database import Ambiguous, Contention, Database, DatabaseError, Unreachable
+from voxcube.server.storage.database import (
+    Ambiguous,
+    Contention,
+    Database,
+    DatabaseError,
+    DatabaseInUse,
+    Unreachable,
+)
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.finding import Finder
 from voxcube.server.storage.history import HistoryStore
 from voxcube.server.storage.messages import apply_batch
-from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.migrate import is_sqlite, open_database
 from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.privacy import PrivacyStore
 from voxcube.server.storage.reactions import ReactionStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 from voxcube.server.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from voxcube.server.storage.lease import NodeLease
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +172,12 @@ class App:
         self.router: Router
         self.hub: Hub
         self.logins: LogIns
+        #: Gets the reason when the node must stop: another server has taken its place on the database.
+        self.failed: asyncio.Future[DatabaseInUse]
 
     async def __aenter__(self) -> App:
-        """Raises ConfigError, OSError (a port is taken), DatabaseError (away, or newer than this program)."""
+        """Raises ConfigError (also when another server uses the data directory), OSError (a port is taken),
+        DatabaseError (away, in use by another server, or newer than this program)."""
         try:
             await self._start()
         except BaseException:
@@ -191,10 +205,30 @@ class App:
         else:
             log.info("the certificate is reloaded: %s", found.fingerprint)
 
+    async def _take_lease(self) -> NodeLease | None:
+        """Only one server, or nodes with a common bus, on a PostgreSQL database. Raises DatabaseError."""
+        config = self.config
+        if is_sqlite(config.database_url):  # the file lock is enough
+            return None
+        # Only here, so that an installation without the extra `postgres` works.
+        from voxcube.server.storage.lease import NodeLease
+
+        lease = await NodeLease.take(config.database_url, node=config.node_name, shared=not self._bus.alone)
+        self._stack.push_async_callback(lease.close)
+        self.failed = lease.ended
+        return lease
+
     async def _start(self) -> None:
         config, clock, ids, stack = self.config, self._clock, self._ids, self._stack
 
-        # Storage. What is opened first is closed last.
+        # One server on these data. What is opened first is closed last.
+        self.failed = asyncio.get_running_loop().create_future()
+        data_lock = DataLock(config)
+        data_lock.acquire()
+        stack.callback(data_lock.release)
+        lease = await self._take_lease()
+
+        # Storage.
         database = self.database = await open_database(config.database_url)
         stack.push_async_callback(database.close)
         writer = self.writer = Writer(database, apply_batch)
@@ -335,6 +369,8 @@ class App:
 
         connected.on_change, online.on_written = seen, written
         await self._bus.start(router)
+        if lease is not None:
+            lease.regained = router.interrupted  # what another server did meanwhile is not known
         stack.push_async_callback(self._bus.close)
         stack.push_async_callback(joined.close)
         stack.push_async_callback(showing.close)

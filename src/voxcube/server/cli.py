@@ -72,7 +72,7 @@ cli.add_typer(bench_commands)
 @configured()
 def serve(config: Config) -> None:
     """Run the server until SIGTERM or SIGINT."""
-    _run(lambda: _serve(config, lambda doors: None), config)
+    _run(lambda: _serve(config), config)
 
 
 @cli.command("demo")
@@ -80,11 +80,12 @@ def serve(config: Config) -> None:
 def demo_command(config: Config) -> None:
     """Run the server with a demo application and users, and print what to connect with."""
 
-    async def run() -> None:
+    async def introduce(doors: dict[str, tuple[str, int]]) -> None:
+        # Beside the running server, as the other commands do it: so that no second server can be about to start.
         credentials = await demo.prepare(config)
-        await _serve(config, lambda doors: print(demo.card(config, credentials, doors), flush=True))
+        print(demo.card(config, credentials, doors), flush=True)
 
-    _run(run, config)
+    _run(lambda: _serve(config, introduce), config)
 
 
 @app_commands.command("create")
@@ -280,8 +281,13 @@ def _with_accounts(config: Config, run: Callable[[Accounts], Coroutine[Any, Any,
     _run(opened, config)
 
 
-async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
-    """Runs the server until a signal; `announce` gets the open doors before the `ready` line is printed."""
+async def _serve(
+    config: Config, announce: Callable[[dict[str, tuple[str, int]]], Coroutine[Any, Any, None]] | None = None
+) -> None:
+    """Runs the server until a signal; `announce` gets the open doors before the `ready` line is printed.
+
+    Raises DatabaseInUse, after an orderly end, when another server has taken this one's place on the database.
+    """
     from voxcube.server.app import App  # not needed by the other commands, which start faster without it
 
     _allow_connections()
@@ -297,10 +303,16 @@ async def _serve(config: Config, announce: Callable[[dict[str, tuple[str, int]]]
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        announce(app.doors)
+        if announce is not None:
+            await announce(app.doors)
         doors = (f"{door}={_address(*address)}" for door, address in app.doors.items())
         print("ready", *doors, flush=True)
-        await stopped.wait()
+        stopping = asyncio.create_task(stopped.wait())
+        ends: set[asyncio.Future[Any]] = {stopping, app.failed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if app.failed.done():
+            raise app.failed.result()
 
 
 def _allow_connections() -> None:

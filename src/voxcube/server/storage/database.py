@@ -44,6 +44,10 @@ class NewerDatabase(DatabaseError):
     """The database was made by a newer Voxcube; this one must not touch it."""
 
 
+class DatabaseInUse(DatabaseError):
+    """Another server uses the database, and cannot share it with this one."""
+
+
 class Tx(Protocol):
     """Statements inside one transaction (or one read)."""
 
