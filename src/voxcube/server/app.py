@@ -469,6 +469,7 @@ class App:
             resumption=Resumption(config.resume_seconds, late.undelivered),
             half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
             trusted_proxies=config.proxies,
+            origins=config.origins,
         )
         xmpp = XmppServer(hub)
 

@@ -110,6 +110,7 @@ class Hub:
     pace: Pace | None = None  # None: everybody may send as fast as it can be handled
     half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
+    origins: tuple[str, ...] = ("*",)  # web pages that may open a WebSocket
     bound: dict[str, Session] = field(default_factory=dict)
     connected: set[Session] = field(default_factory=set)
     stopping: bool = False  # nothing is read any more

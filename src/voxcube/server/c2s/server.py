@@ -7,10 +7,10 @@ import ssl
 from collections.abc import Collection
 from typing import Any
 
-from voxcube.server.c2s import websocket
 from voxcube.server.c2s.hub import Hub, Limits
 from voxcube.server.c2s.session import Session
 from voxcube.server.c2s.tcp import TcpConnection
+from voxcube.server.c2s.websocket import WebSocketConnection
 from voxcube.server.c2s.wire import Wire
 from voxcube.server.core.peers import client_behind, is_in, is_loopback
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
@@ -58,12 +58,14 @@ class XmppServer:
             return self._session(wire, peer, forwarded, tls is not None, starttls=False, websocket=True)
 
         self._servers.append(
-            await websocket.listen(
-                make,
+            await asyncio.get_running_loop().create_server(
+                lambda: WebSocketConnection(
+                    make, origins=self._hub.origins, upgrade_seconds=self._hub.limits.auth_seconds
+                ),
                 host,
                 port,
-                tls,
-                upgrade_seconds=self._hub.limits.auth_seconds,
+                ssl=tls,
+                backlog=BACKLOG,
                 **tls_limits(tls, self._hub.limits),
             )
         )

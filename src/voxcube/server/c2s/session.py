@@ -444,9 +444,11 @@ class Session(Outgoing):
 
     # -- keep-alive (realtime §13) ---------------------------------------------------------------------------------
 
-    def heard(self) -> None:
-        """The peer has given a sign of life that is no data."""
+    def heard(self, size: int = 0) -> None:
+        """The peer has given a sign of life that is no data: `size` bytes, which count for its rate."""
         self._silent = 0
+        if size and self.hub.pace is not None and self.user_id:
+            self._keep_pace(self.hub.pace, 0, size)
 
     def look(self) -> None:
         """A round of the keep-alive (`keepalive.Listener`)."""
