@@ -85,7 +85,7 @@ class Config:
         60, "new accounts of an address, ten minutes' worth at once; 0: any number", metavar="NUMBER"
     )
     cors_origins: str = _option(
-        "*", "origins of web pages that may use REST and WebSocket, as https://app.example.org; * for all", metavar="LIST"
+        "*", "origins of pages that may use REST and WebSocket, as https://app.example.org; * for all", metavar="LIST"
     )
     body_limit: int = _option(1024 * 1024, "largest body of a REST request, in bytes", metavar="BYTES")
     metrics: str = _option("loopback", "who may read /metrics: " + ", ".join(METRICS), metavar="WHO")

@@ -59,6 +59,19 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[bytes | Control | Violation]:
         """What these bytes complete, in the order of sending."""
+        if self._kept is None and data[:1] == b"\x81" and self._message is None and not self._ended:
+            # Nearly always a read is one short text frame.
+            size = len(data)
+            head = 6 if data[1:2] < b"\xfe" else 8
+            if size > head:
+                length = data[1] & 0x7F if head == 6 else data[2] << 8 | data[3]
+                if size == head + length and data[1] & 0x80 and data[1] < 0xFF and (head == 6 or length > 125):
+                    payload = unmasked(data[head:], data[head - 4 : head])
+                    if length <= self._limit and payload.isascii():
+                        return [payload]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[bytes | Control | Violation]:
         found: list[bytes | Control | Violation] = []
         if self._ended:
             return found
