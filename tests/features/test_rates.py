@@ -1,5 +1,7 @@
 """Rates and the doorkeeper: what passes, what must wait and for how long."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,8 @@ from voxcube.server.c2s.pace import LONGEST, Pace
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.errors import TooManyRequests
 from voxcube.server.core.rates import Rate
-from voxcube.server.features.users.doorkeeper import AGAIN_SECONDS, SHARED, Doorkeeper
+from voxcube.server.features.users.doorkeeper import AGAIN_SECONDS, CHANGE_SECONDS, CHANGES, SHARED, Doorkeeper
+from voxcube.server.features.users.known_addresses import KnownAddresses
 
 
 def test_a_burst_passes_then_the_rate() -> None:
@@ -90,7 +93,7 @@ def test_wrong_passwords_of_one_address_leave_the_owner_alone() -> None:
     with pytest.raises(TooManyRequests, match="try again in 30 seconds") as refused:
         keeper.knock("ann", "192.0.2.1")
     assert refused.value.retry_after == AGAIN_SECONDS
-    keeper.knock("ann", "192.0.2.2")()  # at home the owner gets in
+    keeper.knock("ann", "192.0.2.2").succeeded()  # at home the owner gets in
     keeper.knock("bob", "192.0.2.1")
     clock.advance(AGAIN_SECONDS)
     keeper.knock("ann", "192.0.2.1")
@@ -99,7 +102,7 @@ def test_wrong_passwords_of_one_address_leave_the_owner_alone() -> None:
 def test_right_passwords_cost_nothing() -> None:
     keeper = Doorkeeper(ManualClock(), wrong_passwords=3, sign_ups=0)
     for _ in range(1000):
-        keeper.knock("ann", "192.0.2.1")()
+        keeper.knock("ann", "192.0.2.1").succeeded()
 
 
 def test_an_address_cannot_try_all_accounts_nor_all_addresses_one() -> None:
@@ -121,3 +124,117 @@ def test_a_network_of_ipv6_is_one_address() -> None:
     with pytest.raises(TooManyRequests):
         keeper.sign_up("2001:db8::ffff")
     keeper.sign_up("2001:db8:0:1::1")
+
+
+HOME, OFFICE = "192.0.2.1", "192.0.2.2"
+
+
+def attacked(keeper: Doorkeeper, account: object) -> None:
+    """Many addresses guess until the account is refused to addresses that are not known."""
+    for number in range(12 * SHARED):
+        with contextlib.suppress(TooManyRequests):
+            keeper.knock(account, f"198.51.100.{number}")
+
+
+@pytest.mark.parametrize(
+    ("logged_in_at", "asks_at", "remembered", "days", "passes"),
+    [
+        ("", HOME, False, 0, False),
+        (HOME, HOME, False, 0, True),
+        (HOME, OFFICE, False, 0, False),
+        (HOME, OFFICE, True, 0, True),  # its password was verified a moment ago
+        ("", OFFICE, True, 0, True),
+        (HOME, HOME, False, 29, True),
+        (HOME, HOME, False, 31, False),
+        ("2001:db8:1:2::7", "2001:db8:1:2:ffff::9", False, 0, True),  # the network of one household
+        ("2001:db8:1:2::7", "2001:db8:1:3::7", False, 0, False),
+        ("::ffff:192.0.2.1", HOME, False, 0, True),  # the same address at a dual-stack listener
+    ],
+)
+def test_an_attack_from_many_addresses_does_not_keep_the_owner_out(
+    logged_in_at: str, asks_at: str, remembered: bool, days: int, passes: bool
+) -> None:
+    clock = ManualClock()
+    keeper = Doorkeeper(clock, wrong_passwords=10, sign_ups=0)
+    if logged_in_at:
+        keeper.knock((3, 7), logged_in_at).succeeded()
+    clock.advance(days * 24 * 3600)
+    attacked(keeper, (3, 7))
+    if passes:
+        for _ in range(100):  # and it costs the owner nothing
+            keeper.knock((3, 7), asks_at, remembered=remembered).succeeded()
+    else:
+        with pytest.raises(TooManyRequests):
+            keeper.knock((3, 7), asks_at, remembered=remembered)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_guessing_at_a_known_address_is_slowed_down(remembered: bool) -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=10, sign_ups=0)
+    keeper.knock((3, 7), HOME).succeeded()
+    for _ in range(10):
+        keeper.knock((3, 7), HOME, remembered=remembered)
+    with pytest.raises(TooManyRequests):
+        keeper.knock((3, 7), HOME, remembered=remembered)
+    # Behind one address (NAT) there are others, whose accounts are not concerned.
+    keeper.knock((3, 8), HOME).succeeded()
+
+
+def test_an_attempt_that_was_not_made_does_not_make_an_address_known() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=10, sign_ups=0)
+    keeper.knock((3, 7), HOME).undo()
+    attacked(keeper, (3, 7))
+    with pytest.raises(TooManyRequests):
+        keeper.knock((3, 7), HOME)
+
+
+def test_a_changed_password_makes_the_other_addresses_strangers() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=10, sign_ups=0)
+    keeper.knock((3, 7), OFFICE).succeeded()
+    keeper.changed((3, 7), HOME)
+    attacked(keeper, (3, 7))
+    keeper.knock((3, 7), HOME).succeeded()
+    with pytest.raises(TooManyRequests):
+        keeper.knock((3, 7), OFFICE)
+
+
+def test_known_addresses_are_bounded() -> None:
+    clock = ManualClock()
+    known = KnownAddresses(clock, accounts=3, per_account=2)
+    for number in range(10):
+        known.add(b"ann", str(number))
+    assert [number for number in range(10) if known.has(b"ann", str(number))] == [8, 9]
+    for account in (b"bob", b"cat", b"dan"):
+        known.add(account, "1")
+    assert len(known) == 3
+    assert not known.has(b"ann", "9")
+    assert known.has(b"bob", "1")
+
+
+def test_password_changes_have_a_rate_of_their_own() -> None:
+    clock = ManualClock()
+    keeper = Doorkeeper(clock, wrong_passwords=10, sign_ups=0)
+    for _ in range(CHANGES):
+        keeper.change((3, 7), HOME)
+    with pytest.raises(TooManyRequests) as refused:
+        keeper.change((3, 7), OFFICE)
+    assert refused.value.retry_after == CHANGE_SECONDS
+    clock.advance(CHANGE_SECONDS)
+    keeper.change((3, 7), HOME)
+    clock.advance(3600)
+    for number in range(100, 100 + CHANGES * SHARED):
+        keeper.change((3, number), HOME)
+    with pytest.raises(TooManyRequests):
+        keeper.change((3, 999), HOME)
+    keeper.change((3, 1000), OFFICE)
+
+
+def test_names_that_strangers_make_up_are_not_kept() -> None:
+    keeper = Doorkeeper(ManualClock(), wrong_passwords=10, sign_ups=10)
+    for number in range(20):
+        keeper.knock((3, f"{number}" * 1_000_000), f"198.51.100.{number}")
+        keeper.knock((3, 7), f"no address {number}" * 100_000)
+        keeper.sign_up(f"no address {number}" * 100_000)
+    keys = [*keeper._narrow._paid_at, *keeper._wide._paid_at, *keeper._sign_ups._paid_at]
+    assert len(keys) > 40
+    assert all(len(repr(key)) < 300 for key in keys)

@@ -62,3 +62,38 @@ def test_level_and_foreign_loggers() -> None:
     logging.getLogger("uvicorn").warning("loud")
     assert "quiet" not in out.getvalue()
     assert "loud" in out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_lines_that_any_client_can_cause_are_limited(form: str) -> None:
+    out = io.StringIO()
+    log.configure("info", form, out)
+    for number in range(500):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request %d received.", number)
+        structlog.get_logger().warning("rest.unavailable", path=f"/{number}")
+    assert len(out.getvalue().splitlines()) == 2 * log.LINES_AT_ONCE
+    logging.getLogger("uvicorn.error").warning("something else")
+    assert "something else" in out.getvalue()
+
+
+def test_the_next_line_says_how_many_were_suppressed() -> None:
+    now = 0.0
+    limiter = log.Limiter(at_once=2, seconds=5, kinds=10, now=lambda: now)
+    assert [limiter.admit("a", "x") for _ in range(4)] == [0, 0, None, None]
+    assert limiter.admit("b", "x") == 0
+    now = 5.0
+    assert limiter.admit("a", "x") == 2
+    now = 100.0
+    assert limiter.admit("a", "x") == 0
+    for number in range(1000):  # texts that are no constants
+        limiter.admit("a", f"x{number}")
+    assert len(limiter._counts) <= 11
+
+
+def test_long_values_are_cut() -> None:
+    out = io.StringIO()
+    log.configure("info", "json", out)
+    structlog.get_logger().warning("rest.failed", path="/" + "x" * 100_000)
+    logging.getLogger("voxcube").warning("no such thing: %s", "x" * 100_000)
+    assert len(out.getvalue()) < 3 * log.LONGEST_VALUE
+    assert "(100001 characters)" in out.getvalue()

@@ -94,6 +94,7 @@ from voxcube.server.features.typing import xmpp as typing
 from voxcube.server.features.typing.service import TypingService
 from voxcube.server.features.users import rest as users_rest
 from voxcube.server.features.users.doorkeeper import Doorkeeper
+from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
@@ -242,9 +243,9 @@ class App:
 
         # Accounts and dialogs.
         users, tokens, dialogs = UserStore(database), TokenStore(database), DialogStore(database)
-        passwords = Passwords(clock=clock)
-        stack.callback(passwords.close)
         spared = config.unlimited
+        passwords = Passwords(clock=clock, bounds=dict.fromkeys(Lane, 100_000) if spared else None)
+        stack.callback(passwords.close)
         doorkeeper = Doorkeeper(
             clock,
             wrong_passwords=0 if spared else config.wrong_passwords,

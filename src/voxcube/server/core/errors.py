@@ -104,6 +104,13 @@ class TooManyRequests(DomainError):
 
 
 class Unavailable(DomainError):
-    """The server cannot do it now: the database is away, the disk is full, a queue no longer takes."""
+    """The server cannot do it now: the database is away, the disk is full, a queue no longer takes.
+
+    ``retry_after``: in seconds, where it is known.
+    """
 
     default = "Service unavailable"
+
+    def __init__(self, errors: str | FieldErrors | None = None, *, retry_after: int | None = None) -> None:
+        super().__init__(errors)
+        self.retry_after = retry_after

@@ -10,6 +10,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # A household or a host has a whole network of this size, and may take another address for each connection.
 IPV6_PREFIX = 64
+_LONGEST = 64  # characters of what is no address: a proxy may have passed on what a client made up
 
 
 def address(text: str) -> Address | None:
@@ -56,4 +57,4 @@ def counted_as(text: str) -> str:
     found = address(text)
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, IPV6_PREFIX), strict=False))
-    return str(found or text)
+    return str(found) if found is not None else text[:_LONGEST]

@@ -42,7 +42,7 @@ def status_of(error: errors.DomainError) -> int:
 def error_response(error: errors.DomainError) -> Response:
     """``error`` as the caller sees it."""
     response = json_response({"errors": error.errors}, status_of(error))
-    if isinstance(error, errors.TooManyRequests):
+    if isinstance(error, errors.TooManyRequests | errors.Unavailable) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 

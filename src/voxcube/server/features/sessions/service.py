@@ -15,7 +15,8 @@ from voxcube.server.core.models import Admission, App, Session, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.sessions.signature import is_signed
 from voxcube.server.features.users.doorkeeper import Doorkeeper
-from voxcube.server.features.users.fields import PASSWORD_MAX
+from voxcube.server.features.users.fields import PASSWORD_MAX, name_problems
+from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
@@ -222,7 +223,7 @@ class SessionService:
         """
         if not (0 < app_id <= MAX_INTEGER_ID and 0 < user_id <= MAX_INTEGER_ID):
             self._doorkeeper.knock("", address)
-            await self._passwords.verify(None, password)
+            await self._passwords.verify(None, password, address=address)
             return None
         session = await self._tokens.find(password)
         now = self._clock.now()
@@ -273,24 +274,28 @@ class SessionService:
         """
         if len(password) > PASSWORD_MAX:
             return False
-        right = self._doorkeeper.knock(account, address)
+        stored = None if user is None else user.password_hash
+        attempt = self._doorkeeper.knock(account, address, remembered=self._passwords.remembers(stored, password))
+        lane = Lane.KNOWN if attempt.known else Lane.LOGIN
         try:
-            verified = await self._passwords.verify(None if user is None else user.password_hash, password)
+            verified = await self._passwords.verify(stored, password, address=address, lane=lane)
         except BaseException:  # nothing was tried
-            right()
+            attempt.undo()
             raise
         if verified:
-            right()
+            attempt.succeeded()
         return verified
 
     async def _identify(self, app: App, credentials: Credentials, address: str, *, create: bool) -> User:
         """The user that credentials name and prove; with ``create`` an unknown one is made, if the settings say so."""
+        if wrong := name_problems(credentials.login, credentials.email):
+            raise Invalid(wrong)
         user = await self._look_up(app.id, credentials)
         if user is None and create and app.settings.session_creates_user:
             self._doorkeeper.sign_up(address)
             fields = {"login": credentials.login, "email": credentials.email}
             try:
-                return await self._accounts.create(app, fields, credentials.password)
+                return await self._accounts.create(app, fields, credentials.password, address=address)
             except Conflict:  # somebody else made it since we looked: then the password must be right
                 user = await self._look_up(app.id, credentials)
         name = (credentials.login or credentials.email or "").casefold()

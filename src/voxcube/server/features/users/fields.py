@@ -28,6 +28,8 @@ WRITABLE = (
 #: An empty text in these means that there is none: it must not take a place under a unique key.
 _BLANK_IS_NONE = ("login", "email", "phone", "external_id", "facebook_id", "twitter_id")
 
+LOGIN_MAX = 70
+EMAIL_MAX = 254
 PASSWORD_MAX = 40
 TAGS_MAX = 5
 #: Bounds that the vendor leaves open, in characters: a page of users must not weigh tens of megabytes.
@@ -59,8 +61,8 @@ def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     login, email, phone = fields.get("login"), fields.get("email"), fields.get("phone")
     if login is not None:
-        found["login"] = _length(login, 3, 70)
-    if email is not None and (len(email) > 254 or not _EMAIL.fullmatch(email)):
+        found["login"] = _length(login, 3, LOGIN_MAX)
+    if email is not None and (len(email) > EMAIL_MAX or not _EMAIL.fullmatch(email)):
         found["email"] = ["should look like an email address"]
     if phone is not None and not _PHONE.fullmatch(phone):
         found["phone"] = ["should contain 10 to 15 digits"]
@@ -74,6 +76,12 @@ def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
     for name in ("external_user_id", "blob_id", "timezone"):
         if fields.get(name) is not None and abs(fields[name]) > MAX_INTEGER_ID:
             found[name] = ["is too large"]
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def name_problems(login: str | None, email: str | None) -> dict[str, list[str]]:
+    """What is wrong with the names of a login, before anything is done with them: nobody can be called so."""
+    found = {"login": _length(login or "", 0, LOGIN_MAX), "email": _length(email or "", 0, EMAIL_MAX)}
     return {name: texts for name, texts in found.items() if texts}
 
 

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
-import os
 import secrets
-import sys
-import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Mapping
 
 import argon2
 
 from voxcube.server.core.clock import Clock, SystemClock
-from voxcube.server.core.errors import Unavailable
-
-T = TypeVar("T")
+from voxcube.server.core.peers import counted_as
+from voxcube.server.features.users.hash_queue import HashQueue, Lane
 
 #: Longer texts are no password of ours (rest §4.1: at most 40 characters), and are not worth hashing.
 LONGEST = 1024
-NICE = 10
 
 
 def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _step_back() -> None:
-    """A hashing thread leaves the processor to the event loop when both want it (Linux: threads have a nice value)."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-
-
 class Passwords:
-    """A capped pool of hashing threads, and a memory of what was verified lately.
+    """A few hashing threads behind a fair, bounded queue, and a memory of what was verified lately.
 
     The memory holds keyed hashes of (stored hash, password): a changed password changes the stored hash and so is not
     found any more, and what a memory dump shows cannot be tried offline without the key of this process.
@@ -49,17 +34,19 @@ class Passwords:
         *,
         clock: Clock | None = None,
         threads: int = 2,
-        waiting: int = 4000,
+        bounds: Mapping[Lane, int] | None = None,
         remember: float = 300.0,
         capacity: int = 100_000,
         time_cost: int = 2,
         memory_cost: int = 19_456,
     ) -> None:
-        """``waiting``: checks in the queue at most. ``remember``: seconds. ``memory_cost``: KiB (defaults: OWASP)."""
+        """``bounds``: passwords that may wait for a thread, by lane. ``remember``: seconds. ``memory_cost``: KiB.
+
+        The defaults of the costs are those that OWASP recommends.
+        """
         self._clock = clock or SystemClock()
         self._hasher = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_cost, parallelism=1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_step_back)
-        self._free = waiting
+        self._queue = HashQueue(threads=threads, bounds=bounds)
         self._remember = remember
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
@@ -67,31 +54,42 @@ class Passwords:
         self._checking: dict[bytes, asyncio.Task[bool]] = {}  # equal logins at once are one piece of work
         self._decoy: str | None = None
 
-    async def hash(self, password: str) -> str:
-        """The PHC text to store. Raises ``Unavailable`` when too many are waiting."""
-        return await self._in_pool(lambda: self._hasher.hash(password))
+    async def hash(self, password: str, *, address: str = "") -> str:
+        """The PHC text to store; ``address`` is the client's. Raises ``Unavailable`` when too many are waiting."""
+        return await self._queue.run(lambda: self._hasher.hash(password), Lane.CHANGE, counted_as(address))
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+    async def verify(
+        self, password_hash: str | None, password: str, *, address: str = "", lane: Lane = Lane.LOGIN
+    ) -> bool:
         """Whether ``password`` belongs to ``password_hash``.
 
         None (no such user, or one without a password) is False after the same work: nobody can tell by the time.
+        ``address``: the client's; addresses take turns. Raises ``Unavailable`` when too many are waiting.
         """
         if len(password) > LONGEST or _has_surrogate(password):
             return False
+        place = counted_as(address)
         if password_hash is None:
-            return await self._in_pool(lambda: self._check(None, password))
+            return await self._queue.run(lambda: self._check(None, password), lane, place)
         mark = self._mark(password_hash, password)
         if self._remembered(mark):
             self._verified.move_to_end(mark)
             return True
         task = self._checking.get(mark)
         if task is None:
-            task = self._checking[mark] = asyncio.create_task(self._check_and_remember(mark, password_hash, password))
+            work = self._check_and_remember(mark, password_hash, password, lane, place)
+            task = self._checking[mark] = asyncio.create_task(work)
         return await asyncio.shield(task)
 
-    async def _check_and_remember(self, mark: bytes, password_hash: str, password: str) -> bool:
+    def remembers(self, password_hash: str | None, password: str) -> bool:
+        """Whether ``password`` was verified a moment ago, so that verifying it again costs nothing."""
+        if password_hash is None or len(password) > LONGEST or _has_surrogate(password):
+            return False
+        return self._remembered(self._mark(password_hash, password))
+
+    async def _check_and_remember(self, mark: bytes, password_hash: str, password: str, lane: Lane, place: str) -> bool:
         try:
-            right = await self._in_pool(lambda: self._check(password_hash, password))
+            right = await self._queue.run(lambda: self._check(password_hash, password), lane, place)
         finally:
             del self._checking[mark]
         if right:
@@ -102,7 +100,7 @@ class Passwords:
 
     def close(self) -> None:
         """Ends the threads; what is waiting is given up."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._queue.close()
 
     def _mark(self, password_hash: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{password_hash}\0{password}".encode(), "sha256")
@@ -122,12 +120,3 @@ class Passwords:
             return password_hash is not None
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
-
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        if self._free <= 0:
-            raise Unavailable("Too many logins at once")
-        self._free -= 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._free += 1

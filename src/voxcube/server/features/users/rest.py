@@ -131,6 +131,7 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
             auth_key="" if carried.sent else call.headers.get("CB-AuthKey", "").strip(),
             fields=_written(given),
             password=given.password,
+            address=call.address,
         )
         return _one(user)
 
@@ -138,17 +139,23 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
         if call.integer("id") != call.user_id:
             raise Forbidden
         given = call.params.user
-        # A session alone shall not find out the password: a change that is refused counts as a wrong one.
-        right = doorkeeper.knock((call.app_id, call.user_id), call.address) if given.password else None
+        account = (call.app_id, call.user_id)
+        attempt = None
+        if given.password:
+            doorkeeper.change(account, call.address)
+            # A session alone shall not find out the password: a change that is refused counts as a wrong one.
+            attempt = doorkeeper.knock(account, call.address)
         user = await service.update(
             call.app_id,
             call.user_id,
             _written(given),
             password=given.password,
             old_password=given.old_password or given.oldPassword,
+            address=call.address,
         )
-        if right is not None:
-            right()
+        if attempt is not None:
+            attempt.undo()
+            doorkeeper.changed(account, call.address)
         return _one(user)
 
     async def remove(call: Call[Nothing]) -> Nothing:

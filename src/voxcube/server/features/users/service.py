@@ -14,6 +14,7 @@ from voxcube.server.core.listing import Condition, Listing
 from voxcube.server.core.models import App, User
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.users.fields import cleaned, password_problems, problems
+from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx, UniqueViolation
@@ -47,8 +48,8 @@ class UserService:
         self._clock = clock
         self._cache = cache
 
-    async def create(self, app: App, fields: Mapping[str, Any], password: str | None) -> User:
-        """A new account with ``fields`` (names of `User`); no session is made.
+    async def create(self, app: App, fields: Mapping[str, Any], password: str | None, *, address: str = "") -> User:
+        """A new account with ``fields`` (names of `User`); no session is made. ``address`` is the client's.
 
         Raises Invalid with every mistake by field, Conflict when a login, e-mail or external id is taken.
         """
@@ -60,7 +61,7 @@ class UserService:
             wrong["base"] = ["Login or email is required"]
         if wrong:
             raise Invalid(wrong)
-        hashed = await self._passwords.hash(password or "")
+        hashed = await self._passwords.hash(password or "", address=address)
         now = self._clock.now()
 
         return await self._insert(
@@ -103,6 +104,7 @@ class UserService:
         *,
         password: str | None = None,
         old_password: str | None = None,
+        address: str = "",
     ) -> User:
         """Changes ``fields`` of an account, None clears one; a new ``password`` needs the old one.
 
@@ -118,12 +120,14 @@ class UserService:
         if password is not None and app is not None:
             if texts := password_problems(password, app.settings.password_min_length):
                 wrong["password"] = texts
-            elif not await self._passwords.verify(user.password_hash, old_password or ""):
+            elif not await self._passwords.verify(
+                user.password_hash, old_password or "", address=address, lane=Lane.CHANGE
+            ):
                 wrong["old_password"] = ["is incorrect" if old_password else "can't be blank"]
         if wrong:
             raise Invalid(wrong)
         if password is not None:
-            changes["password_hash"] = await self._passwords.hash(password)
+            changes["password_hash"] = await self._passwords.hash(password, address=address)
         changes["updated_at"] = self._clock.now()
 
         async def change(tx: Tx) -> None:
@@ -139,7 +143,13 @@ class UserService:
         return await self.get(app_id, user_id)
 
     async def sign_up(
-        self, *, app_id: int | None, auth_key: str, fields: Mapping[str, Any], password: str | None
+        self,
+        *,
+        app_id: int | None,
+        auth_key: str,
+        fields: Mapping[str, Any],
+        password: str | None,
+        address: str = "",
     ) -> User:
         """A new account in the application of a session, or in the one that ``auth_key`` names (rest §4.2).
 
@@ -154,7 +164,7 @@ class UserService:
             app = await self._cache.app_by_auth_key(auth_key)
         if app is None:
             raise Unauthorized
-        return await self.create(app, fields, password)
+        return await self.create(app, fields, password, address=address)
 
     async def get(self, app_id: int, user_id: int) -> User:
         """One account. Raises NotFound, also for another application's."""
