@@ -29,9 +29,10 @@ class Held:
         await asyncio.sleep(0)
         return task
 
-    async def release(self) -> list[BaseException | object]:
+    async def release(self) -> list[Any]:
         self._go.set()
-        return await asyncio.gather(*self.tasks, return_exceptions=True)
+        results: list[Any] = await asyncio.gather(*self.tasks, return_exceptions=True)
+        return results
 
 
 @pytest_asyncio.fixture

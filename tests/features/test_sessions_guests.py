@@ -2,7 +2,7 @@
 
 from tests.features.test_sessions import EXPIRY, create, failure
 from tests.features.world import PASSWORD, World
-from voxcube.server.features.sessions.service import SessionService
+from voxcube.server.features.sessions.service import LogIn, SessionService
 
 DAY = 24 * 3600
 
@@ -91,9 +91,9 @@ async def test_connected_sessions_keep_their_tokens(world: World) -> None:
     token = (await world.login(ann)).headers["CB-Token"]
     admission = await sessions.check_credentials(world.app.id, ann.id, token)
     assert admission is not None
-    login = (world.app.id, ann.id, admission.token_hash)
-    by_password, nobody = (world.app.id, ann.id, None), (world.app.id, 4711, None)
-    elsewhere = (world.other.id, ann.id, None)
+    login = LogIn(world.app.id, ann.id, admission.token_hash)
+    by_password, nobody = LogIn(world.app.id, ann.id, None), LogIn(world.app.id, 4711, None)
+    elsewhere = LogIn(world.other.id, ann.id, None)
     for _ in range(3):
         world.clock.advance(7000)
         assert await sessions.keep_alive([login, by_password, nobody, elsewhere]) == {nobody, elsewhere}

@@ -14,7 +14,7 @@ import httpx
 from tests.rest.contract import CheckedTransport, Contract
 from voxcube.server.core.clock import ManualClock
 from voxcube.server.core.ids import Ids
-from voxcube.server.core.models import App, AppSettings, Dialog, Turn, User
+from voxcube.server.core.models import App, AppSettings, Dialog, NewApp, Turn, User
 from voxcube.server.delivery.router import GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.features.apps.service import AppService
@@ -140,6 +140,7 @@ class World:
             passwords=self.passwords,
             transactions=writer,
             clock=self.clock,
+            tokens=self.token_store,
             cache=self.cache,
         )
         self.removal = Removal(
@@ -248,8 +249,8 @@ class World:
         ]
         self.contract = Contract(self.routes)
         self.http = create_app(self.routes, sessions=self.sessions, unavailable=(Unreachable,))
-        self.app: App
-        self.other: App
+        self.app: NewApp
+        self.other: NewApp
 
     async def _private_between(self, app_id: int, a: int, b: int) -> str:
         dialog = await self.dialogs.private_between(app_id, a, b, create=True)

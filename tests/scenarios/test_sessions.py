@@ -12,6 +12,7 @@ from tests.support.cluster import Cluster, joined
 from tests.support.node import PASSWORD, Node, Person, running
 from tests.support.postgres import PostgresServer
 from tests.support.xmpp_peer import Peer
+from voxcube.server.accounts import Accounts
 from voxcube.server.app import App
 from voxcube.server.storage.tokens import TokenStore
 
@@ -209,3 +210,87 @@ async def test_a_lost_word_is_made_good(cluster: Cluster) -> None:
     await with_password.end("not-authorized")
     for one in (client, owner):
         await one.aclose()
+
+
+# -- a changed password ------------------------------------------------------------------------------------------------
+
+NEW = "another horse"
+
+
+async def change_password(client: httpx.AsyncClient, user_id: int) -> None:
+    body = {"user": {"old_password": PASSWORD, "password": NEW}}
+    answer = await client.put(f"/users/{user_id}", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("door", ["xmpp", "ws"])
+async def test_a_changed_password_ends_all_other_sessions(node: Node, door: str) -> None:
+    alice, bob = node.people["alice"], node.people["bob"]
+    mine, stolen = await node.rest_login(alice), await node.rest_login(alice)
+    with_mine = await by_token(node, alice, mine.headers["CB-Token"], door)
+    with_stolen = await by_token(node, alice, stolen.headers["CB-Token"], door)
+    with_password = await node.login(alice, door=door)
+    detached = await node.login(alice, sm=False)
+    detached.send('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
+    resume_id = (await detached.wait("enabled")).attrs["id"]
+    detached.writer.transport.abort()
+    other = await node.login(bob, door=door)
+    await change_password(mine, alice.id)
+    await with_stolen.end("not-authorized")
+    await with_password.end("not-authorized")
+    await with_mine.ping()
+    await other.ping()
+    assert [(await client.get("/session")).status_code for client in (mine, stolen)] == [200, 401]
+    again = await node.connect()
+    await again.open()
+    again.auth(alice.name, NEW)
+    await again.wait("success")
+    again.restart()
+    await again.open()
+    again.send(f'<resume xmlns="urn:xmpp:sm:3" previd="{resume_id}" h="0"/>')
+    assert (await again.wait("failed")).find("item-not-found") is not None
+    for client in (mine, stolen):
+        await client.aclose()
+
+
+async def test_a_changed_password_ends_sessions_on_all_nodes(cluster: Cluster) -> None:
+    here, there = cluster.nodes
+    alice = cluster.user("alice")
+    client, stolen = await rest(cluster, here, "alice"), await rest(cluster, there, "alice")
+    peers = [await chat(cluster, there, "alice", word) for word in (PASSWORD, stolen.headers["CB-Token"])]
+    kept = await chat(cluster, there, "alice", client.headers["CB-Token"])
+    await change_password(client, alice)
+    for peer in peers:
+        await peer.end("not-authorized")
+    await kept.ping()
+    assert (await stolen.get("/session")).status_code == 401
+    for one in (client, stolen):
+        await one.aclose()
+
+
+async def test_a_lost_event_of_a_changed_password_is_made_good(cluster: Cluster) -> None:
+    here, there = cluster.nodes
+    client = await rest(cluster, here, "alice")
+    peer, kept = [await chat(cluster, there, "alice", word) for word in (PASSWORD, client.headers["CB-Token"])]
+    await there.logins.look()
+    cluster.bus.interrupt()
+    await change_password(client, cluster.user("alice"))
+    await peer.ping()
+    cluster.bus.restore()
+    await peer.end("not-authorized")
+    await kept.ping()
+    await client.aclose()
+
+
+async def test_a_password_set_by_the_command_line_ends_all_sessions(node: Node) -> None:
+    alice = node.people["alice"]
+    client = await node.rest_login(alice)
+    peers = [await by_token(node, alice, client.headers["CB-Token"]), await node.login(alice)]
+    other = await node.login(node.people["bob"])
+    async with Accounts.open(node.config) as accounts:
+        await accounts.users.set_password(await accounts.apps.get(alice.app_id), alice.id, NEW)
+    for peer in peers:
+        await peer.end("not-authorized")
+    await other.ping()
+    assert (await client.get("/session")).status_code == 401
+    await client.aclose()

@@ -17,6 +17,7 @@ from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
 T = TypeVar("T")
@@ -31,7 +32,13 @@ class Accounts:
         self._passwords = Passwords(clock=self._clock)
         self._users = UserStore(database)
         self.apps = AppService(self, self._clock)
-        self.users = UserService(users=self._users, passwords=self._passwords, transactions=self, clock=self._clock)
+        self.users = UserService(
+            users=self._users,
+            passwords=self._passwords,
+            transactions=self,
+            clock=self._clock,
+            tokens=TokenStore(database),
+        )
 
     @classmethod
     @asynccontextmanager

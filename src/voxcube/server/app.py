@@ -251,7 +251,9 @@ class App:
             wrong_passwords=0 if spared else config.wrong_passwords,
             sign_ups=0 if spared else config.sign_ups_per_minute,
         )
-        accounts = UserService(users=users, passwords=passwords, transactions=writer, clock=clock, cache=cache)
+        accounts = UserService(
+            users=users, passwords=passwords, transactions=writer, clock=clock, tokens=tokens, cache=cache
+        )
         removal = Removal(users=users, tokens=tokens, cache=cache, transactions=writer, clock=clock)
         sessions = SessionService(
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
@@ -330,7 +332,12 @@ class App:
         everywhere = Online(connected, database, clock, config.node_name)
         room_service = RoomService(cache, everywhere)
         joined = rooms.Rooms(room_service, router, config.domain, name=node)
-        cache.on_forget, cache.on_clear = said, joined.check_all
+
+        def cleared() -> None:
+            joined.check_all()
+            logins.doubt()
+
+        cache.on_forget, cache.on_clear = said, cleared
         acts = ActStanzas(router, config.domain)
         contact_service = ContactService(
             store=ContactStore(database), facts=cache, privacy=privacy_service, transactions=writer, telling=acts
@@ -491,6 +498,7 @@ class App:
         jobs.every(PRESENCE_SECONDS, online.flush)
         jobs.every(RENEW_SECONDS, online.renew)
         jobs.every(LOOK_SECONDS, logins.look)
+        jobs.every(GENERATION_SECONDS, logins.look_if_in_doubt)
         jobs.every(search_index.SECONDS, indexer.run)
         jobs.one_node("search", search_index.SWEEP_SECONDS, indexer.sweep)
         jobs.one_node("dead presence", CLEAN_SECONDS, online.forget_dead)

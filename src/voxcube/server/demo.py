@@ -10,6 +10,7 @@ from typing import Any
 from voxcube.server import tls
 from voxcube.server.accounts import Accounts
 from voxcube.server.config import Config
+from voxcube.server.storage import apps
 
 LOGINS = ("alice", "bob", "carol")
 FILE = "demo.json"
@@ -33,7 +34,7 @@ class Demo:
     app_id: int
     auth_key: str
     auth_secret: str
-    admin_api_key: str
+    admin_api_key: str | None  # None: made by an earlier version, which did not keep it
     users: tuple[DemoUser, ...]
 
 
@@ -44,8 +45,11 @@ async def prepare(config: Config) -> Demo:
     async with Accounts.open(config) as accounts:
         app = next((app for app in await accounts.apps.every() if app.auth_key == kept.get("auth_key")), None)
         if app is None:
-            app = await accounts.apps.create("Demo")
-            kept = {}
+            app = new = await accounts.apps.create("Demo")
+            kept = {"admin_api_key": new.admin_api_key}
+        admin_api_key = kept.get("admin_api_key")
+        if admin_api_key is not None and apps.key_hash(admin_api_key) != app.admin_key_hash:
+            admin_api_key = None  # replaced by `voxcube app rotate-keys`
         passwords: dict[str, str] = {user["login"]: user["password"] for user in kept.get("users", ())}
         users = []
         for login in LOGINS:
@@ -58,7 +62,7 @@ async def prepare(config: Config) -> Demo:
         app_id=app.id,
         auth_key=app.auth_key,
         auth_secret=app.auth_secret or "",
-        admin_api_key=app.admin_api_key,
+        admin_api_key=admin_api_key,
         users=tuple(users),
     )
     _write(path, kept | _credentials(made))
@@ -89,7 +93,7 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
         "Voxcube demo",
         "",
         f"  application  id {demo.app_id}   auth_key {demo.auth_key}   auth_secret {demo.auth_secret}",
-        f"  admin key    {demo.admin_api_key}",
+        f"  admin key    {demo.admin_api_key or f'a new one by: voxcube app rotate-keys {demo.app_id}'}",
         "",
         "  user         id      password",
         *(f"  {user.login:<12} {user.id:<7} {user.password}" for user in demo.users),
@@ -110,7 +114,8 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
 
 def _credentials(demo: Demo) -> dict[str, Any]:
     users = [{"id": user.id, "login": user.login, "password": user.password} for user in demo.users]
-    return {"app_id": demo.app_id, "auth_key": demo.auth_key, "users": users}
+    facts = {"app_id": demo.app_id, "auth_key": demo.auth_key, "users": users}
+    return facts if demo.admin_api_key is None else facts | {"admin_api_key": demo.admin_api_key}
 
 
 def _host(config: Config) -> str:

@@ -56,7 +56,8 @@ class Session(Outgoing):
         *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
         *("_slowed", "_task", "_timer", "_uncounted", "_unread"),
         *("app_id", "archives", "available", "bare", "carbons", "door"),
-        *("flutter", "full", "js", "peer", "pending", "presence", "rooms", "token_hash", "turn"),
+        *("flutter", "full", "js", "password_version", "peer", "pending", "presence", "rooms", "token_hash"),
+        "turn",
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
@@ -66,6 +67,7 @@ class Session(Outgoing):
         self.door = ""  # by which it came, as the options name it
         self.app_id = 0
         self.token_hash: str | None = None  # of the session token that it logged in with
+        self.password_version = 0  # of the password that it logged in with instead
         self.bare = self.full = ""
         self.available = self.carbons = self.js = self.flutter = False
         self.presence: Element | None = None
@@ -222,6 +224,7 @@ class Session(Outgoing):
         if admission is not None and who is not None:
             self.user_id, self.app_id = who
             self.token_hash = admission.token_hash
+            self.password_version = admission.password_version
             self._no_longer_half_open()
             self.hub.came(self)
             self._set_timer(self.hub.limits.auth_seconds)  # to bind
@@ -422,6 +425,7 @@ class Session(Outgoing):
         self._wire.serve(self)
         new._wire.serve(new)
         self.token_hash = new.token_hash
+        self.password_version = new.password_version
         self._silent = 0
         self.hub.resumption.attached(self)
         self.hub.connected.add(self)

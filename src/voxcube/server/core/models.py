@@ -43,6 +43,7 @@ class AppSettings:
     chat_alerts: bool = True
     group_subscribe: bool = False
     password_min_length: int = 8
+    require_password_for_account_changes: bool = False  # to change login, e-mail or phone
     message_days: int = 0  # how long messages are kept; 0 = for ever
     erase_messages: bool = False  # whether those of a deleted user go with it
 
@@ -55,13 +56,23 @@ class App:
     name: str
     auth_key: str
     auth_secret: str | None
-    admin_api_key: str
+    admin_key_hash: str = field(repr=False)
     settings: AppSettings = AppSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewApp(App):
+    """An application that has just been made: the only time its administration key is known."""
+
+    admin_api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. ``password_hash`` (argon2id, PHC text) never leaves the server; None = cannot log in by password."""
+    """An account. ``password_hash`` (argon2id, PHC text) never leaves the server; None = cannot log in by password.
+
+    ``password_version`` rises with every change of the password, and ends what the old one let in.
+    """
 
     id: int
     app_id: int
@@ -84,6 +95,7 @@ class User:
     updated_at: int = 0
     last_request_at: int | None = None
     password_hash: str | None = field(default=None, repr=False)
+    password_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +116,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What let a user into the chat: the hash of a session token, or None for the password."""
+    """What let a user into the chat: the hash of a session token, or None for the password of this version."""
 
     token_hash: str | None = None
+    password_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The store of applications: rows of `apps` as App values."""
 
 import dataclasses
+import hashlib
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from voxcube.server.storage.database import Row, Tx
 from voxcube.server.storage.schema import apps
 from voxcube.server.storage.sql import Query
 
-_COLUMNS = ("id", "name", "auth_key", "auth_secret", "admin_api_key", "settings")
+_COLUMNS = ("id", "name", "auth_key", "auth_secret", "admin_key_hash", "settings")
 _SELECT = select(*(apps.c[name] for name in _COLUMNS))
 _INSERT = Query(
     insert(apps).values({name: bindparam(name) for name in (*_COLUMNS, "created_at")}), *_COLUMNS, "created_at"
@@ -20,7 +21,11 @@ _ALL = Query(_SELECT.order_by(apps.c.id))
 _BY_ID = Query(_SELECT.where(apps.c.id == bindparam("app")), "app")
 _KEPT = Query(_SELECT.where(apps.c.id == bindparam("app")).with_for_update(read=True), "app")
 _BY_AUTH_KEY = Query(_SELECT.where(apps.c.auth_key == bindparam("auth_key")), "auth_key")
-_BY_ADMIN_KEY = Query(_SELECT.where(apps.c.admin_api_key == bindparam("admin_key")), "admin_key")
+_BY_ADMIN_KEY = Query(_SELECT.where(apps.c.admin_key_hash == bindparam("hash")), "hash")
+_KEYS = ("auth_key", "auth_secret", "admin_key_hash")
+_SET_KEYS = Query(
+    update(apps).where(apps.c.id == bindparam("app")).values({name: bindparam(name) for name in _KEYS}), *_KEYS, "app"
+)
 _SET_SETTINGS = Query(
     update(apps).where(apps.c.id == bindparam("app")).values(settings=bindparam("settings")), "settings", "app"
 )
@@ -28,7 +33,7 @@ _SET_SETTINGS = Query(
 
 async def add(tx: Tx, app: App, created_at: int) -> None:
     """Inserts a new application; `created_at` is Unix seconds. Raises UniqueViolation when a key is taken."""
-    row = (app.id, app.name, app.auth_key, app.auth_secret or "", app.admin_api_key, encode(app.settings))
+    row = (app.id, app.name, app.auth_key, app.auth_secret or "", app.admin_key_hash, encode(app.settings))
     await tx.execute(_INSERT, *row, created_at)
 
 
@@ -49,10 +54,20 @@ async def by_auth_key(tx: Tx, auth_key: str) -> App | None:
     return None if row is None else _app(row)
 
 
-async def by_admin_key(tx: Tx, admin_key: str) -> App | None:
-    """The application that this `CB-Administration-API-Key` stands for (rest §12)."""
-    row = await tx.row(_BY_ADMIN_KEY, admin_key)
+def key_hash(admin_key: str) -> str:
+    """What is stored of an administration key. A plain hash is enough: a key has 128 random bits."""
+    return hashlib.sha256(admin_key.encode(errors="surrogatepass")).hexdigest()
+
+
+async def by_admin_key(tx: Tx, hashed: str) -> App | None:
+    """The application that the `CB-Administration-API-Key` with this hash stands for (rest §12)."""
+    row = await tx.row(_BY_ADMIN_KEY, hashed)
     return None if row is None else _app(row)
+
+
+async def set_keys(tx: Tx, app: App) -> None:
+    """Replaces the keys of an application by those of `app`. Raises UniqueViolation when one is taken."""
+    await tx.execute(_SET_KEYS, app.auth_key, app.auth_secret or "", app.admin_key_hash, app.id)
 
 
 async def set_settings(tx: Tx, app_id: int, settings: AppSettings) -> None:
@@ -75,12 +90,12 @@ def decode(text: str) -> AppSettings:
 
 
 def _app(row: Row) -> App:
-    app_id, name, auth_key, auth_secret, admin_api_key, settings = row
+    app_id, name, auth_key, auth_secret, admin_key_hash, settings = row
     return App(
         id=app_id,
         name=name,
         auth_key=auth_key,
         auth_secret=auth_secret or None,
-        admin_api_key=admin_api_key,
+        admin_key_hash=admin_key_hash,
         settings=decode(settings),
     )

@@ -160,8 +160,9 @@ class Cache:
 
     async def app_by_admin_key(self, admin_key: str) -> App | None:
         """The application that an administration key stands for."""
+        hashed = apps.key_hash(admin_key)
         return await self._get(
-            ("admin_key", admin_key), lambda: self._database.read(lambda tx: apps.by_admin_key(tx, admin_key))
+            ("admin_key", hashed), lambda: self._database.read(lambda tx: apps.by_admin_key(tx, hashed))
         )
 
     # -- keeping and forgetting ------------------------------------------------------------------------------------
@@ -170,12 +171,13 @@ class Cache:
         """Called after the commit that changed these facts.
 
         Keys: ("dialog", id), ("pair", app, low, high), ("user", app, id), ("privacy", app, user),
-        ("contacts", app, user), ("app", id), ("auth_key", key), ("admin_key", key), (LISTED, user) when a dialog came
+        ("contacts", app, user), ("app", id), ("auth_key", key), ("admin_key", hash), (LISTED, user) when a dialog came
         into the user's list or went from it,
         and ("member", dialog, user, seq) for each user who joined a dialog that is not private, with its seq then.
-        ("token", user, hash), ("gone", user), ("left", dialog, user, actor) and ("contact", app, user, contact) are no
-        facts in here: they tell the nodes that a user's session token was destroyed, the user deleted, or taken out of
-        a dialog by somebody, and which entry of a user's contact list has changed.
+        ("token", user, hash), ("password", user, version), ("gone", user), ("left", dialog, user, actor) and
+        ("contact", app, user, contact) are no facts in here: they tell the nodes that a user's session token was
+        destroyed, the password changed, the user deleted, or taken out of a dialog by somebody, and which entry of a
+        user's contact list has changed.
         """
         self.drop(keys)
         if self.on_forget is not None:

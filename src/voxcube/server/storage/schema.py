@@ -53,11 +53,11 @@ apps = Table(
     _text("name", null=False),
     _text("auth_key", null=False),
     _text("auth_secret", null=False),
-    _text("admin_api_key", null=False),
+    _text("admin_key_hash", null=False),  # SHA-256 of a random key
     _text("settings", null=False),  # JSON object
     _int("created_at"),
     UniqueConstraint("auth_key"),
-    UniqueConstraint("admin_api_key"),
+    UniqueConstraint("admin_key_hash"),
 )
 
 users = Table(
@@ -70,6 +70,7 @@ users = Table(
     _text("email"),
     _text("email_key"),
     _text("password_hash"),
+    _int("password_version", 0),  # rises with every change of the password
     _text("full_name"),
     _text("name_key"),  # the full name, case-folded
     _text("phone"),

@@ -40,6 +40,7 @@ _NAMES = (
     "updated_at",
     "last_request_at",
     "password_hash",
+    "password_version",
 )
 _COLUMNS = tuple(users.c[name] for name in _NAMES)
 _APP = users.c.app_id == bindparam("app")
@@ -63,6 +64,27 @@ _TOUCH = Query(
     "app",
     "id",
     "now",
+)
+# Of a login by password: in the same transaction as its session, so that none outlives a change of the password.
+_TOUCH_VERSION = Query(
+    update(users)
+    .where(_APP, users.c.id == bindparam("id"), users.c.password_version == bindparam("version"))
+    .values(last_request_at=bindparam("now")),
+    *("app", "id", "version", "now"),
+)
+_VERSIONS = Query(
+    select(users.c.id, users.c.password_version).where(_SAME_APP, in_list(users.c.id, "ids")), "app", "ids"
+)
+_RAISE_VERSION = Query(
+    update(users)
+    .where(_APP, users.c.id == bindparam("id"))
+    .values(
+        password_hash=bindparam("hash"),
+        password_version=users.c.password_version + 1,
+        updated_at=bindparam("now"),
+    )
+    .returning(users.c.password_version),
+    *("app", "id", "hash", "now"),
 )
 _DELETE = Query(delete(users).where(_APP, users.c.id == bindparam("id")), "app", "id")
 _UNTAG = Query(delete(user_tags).where(user_tags.c.user_id == bindparam("id")), "id")
@@ -250,8 +272,22 @@ class UserStore:
 
         return await self._database.read(read)
 
-    async def touch(self, tx: Tx, app_id: int, user_id: int, now: int) -> int:
-        """Remembers that the user made a request at ``now``; returns how many users there were (0 or 1)."""
+    async def password_versions(self, app_id: int, ids: Sequence[int]) -> dict[int, int]:
+        """The versions of the passwords of those of ``ids`` that are users of the application."""
+        return {row[0]: row[1] for row in await self._database.fetch(_VERSIONS, app_id, list(ids))} if ids else {}
+
+    async def set_password(self, tx: Tx, app_id: int, user_id: int, password_hash: str, now: int) -> int:
+        """Replaces the password; returns its new version, 0 when there is no such user."""
+        rows = await tx.fetch(_RAISE_VERSION, app_id, user_id, password_hash, now)
+        return int(rows[0][0]) if rows else 0
+
+    async def touch(self, tx: Tx, app_id: int, user_id: int, now: int, *, version: int | None = None) -> int:
+        """Remembers that the user made a request at ``now``; returns how many users there were (0 or 1).
+
+        With ``version`` only a user counts whose password is still of that version.
+        """
+        if version is not None:
+            return await tx.execute(_TOUCH_VERSION, app_id, user_id, version, now)
         return await tx.execute(_TOUCH, app_id, user_id, now)
 
 

@@ -3,18 +3,20 @@
 import dataclasses
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Invalid, NotFound
-from voxcube.server.core.models import App, AppSettings
+from voxcube.server.core.models import App, AppSettings, NewApp
 from voxcube.server.storage import apps, counters, extensions
 from voxcube.server.storage.database import Tx
 
 T = TypeVar("T")
 
 MAX_NAME = 255
+#: The keys of an application that can be replaced.
+KEYS = ("auth_key", "auth_secret", "admin_api_key")
 MAX_CUSTOM_FIELDS = 3  # rest §2
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LARGEST = {"password_min_length": 128}
@@ -40,19 +42,23 @@ class AppService:
         self._clock = clock
         self._new_key = new_key
 
-    async def create(self, name: str) -> App:
-        """A new application with keys of its own and default settings. Raises Invalid."""
+    async def create(self, name: str, settings: AppSettings | None = None) -> NewApp:
+        """A new application with keys of its own; ``settings``: the defaults when absent. Raises Invalid."""
         name = name.strip()
         if not name or len(name) > MAX_NAME or "\0" in name:
             raise Invalid({"name": [f"must have 1 to {MAX_NAME} characters"]})
 
-        async def make(tx: Tx) -> App:
-            app = App(
+        admin_api_key = self._new_key()
+
+        async def make(tx: Tx) -> NewApp:
+            app = NewApp(
                 id=await counters.next_value(tx, "apps"),
                 name=name,
                 auth_key=self._new_key(),
                 auth_secret=self._new_key(),
-                admin_api_key=self._new_key(),
+                admin_api_key=admin_api_key,
+                admin_key_hash=apps.key_hash(admin_api_key),
+                settings=settings or AppSettings(),
             )
             await apps.add(tx, app, self._clock.now())
             await counters.raise_generation(tx)
@@ -70,6 +76,28 @@ class AppService:
         if app is None:
             raise NotFound(f"there is no application {app_id}")
         return app
+
+    async def rotate_keys(self, app_id: int, names: Collection[str]) -> dict[str, str]:
+        """Replaces keys of an application (of KEYS) by new ones, and returns these; the old ones stop working.
+
+        Raises NotFound for an unknown application, Invalid for an unknown key.
+        """
+        if wrong := [name for name in names if name not in KEYS]:
+            raise Invalid(f"{wrong[0]!r} is not a key; there are {', '.join(KEYS)}")
+        new = {name: self._new_key() for name in KEYS if name in names}
+
+        async def rotate(tx: Tx) -> None:
+            app = await apps.by_id(tx, app_id)
+            if app is None:
+                raise NotFound(f"there is no application {app_id}")
+            changes = dict(new)
+            if admin_api_key := changes.pop("admin_api_key", None):
+                changes["admin_key_hash"] = apps.key_hash(admin_api_key)
+            await apps.set_keys(tx, dataclasses.replace(app, **changes))  # type: ignore[arg-type]
+            await counters.raise_generation(tx)
+
+        await self._transactions.run(rotate)
+        return new
 
     async def change(self, app_id: int, texts: Mapping[str, str]) -> App:
         """Sets settings from texts such as {"dialog_custom_fields": "city,level"}.

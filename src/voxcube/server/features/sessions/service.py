@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized, Unavailable
@@ -47,7 +47,13 @@ class Guest:
     full_name: str | None = None
 
 
-LogIn = tuple[int, int, str | None]  # application, user, and the token's hash (None: by password)
+class LogIn(NamedTuple):
+    """What a chat session logged in with: a token, by its hash, or (None) the password of a version."""
+
+    app_id: int
+    user_id: int
+    token_hash: str | None
+    password_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,7 @@ class SessionService:
         if app is None:
             raise SessionRequired
         user = await self._identify(app, credentials, address, create=False)
-        return await self._set_user(session, token, user.id), user
+        return await self._set_user(session, token, user), user
 
     async def logout(self, session: Session, token: str) -> Session:
         """Makes the session one of the application alone."""
@@ -232,31 +238,32 @@ class SessionService:
             return Admission(token_hash(password))
         user = await self._users.by_id(app_id, user_id)
         right = await self._verify(user, password, (app_id, user_id), address)
-        return Admission() if right else None
+        return Admission(password_version=user.password_version) if right and user is not None else None
 
     async def keep_alive(self, logins: Collection[LogIn]) -> set[LogIn]:
         """Extends the tokens that ``logins`` got into the chat with, as while they stay connected (realtime §2.3).
 
-        Returns those that may stay no longer: their token has ended, or there is no such user any more.
+        Returns those that may stay no longer: their token has ended, their password was changed, or there is no such
+        user any more.
         """
-        tokens = sorted({login for login in logins if login[2] is not None})
-        people: dict[int, set[int]] = {}
-        for app_id, user_id, token in logins:
-            if token is None:
-                people.setdefault(app_id, set()).add(user_id)
+        tokens = sorted({login for login in logins if login.token_hash is not None})
+        people: dict[int, set[LogIn]] = {}
+        for login in logins:
+            if login.token_hash is None:
+                people.setdefault(login.app_id, set()).add(login)
         ended: set[LogIn] = set()
         for start in range(0, len(tokens), AT_ONCE):
             some = tokens[start : start + AT_ONCE]
             live = await self._keep(some)
-            ended |= {login for login in some if (login[1], login[2]) not in live}
-        for app_id, ids in people.items():
-            known = await self._users.existing(app_id, sorted(ids))
-            ended |= {(app_id, user_id, None) for user_id in ids - known}
+            ended |= {login for login in some if (login.user_id, login.token_hash) not in live}
+        for app_id, by_password in people.items():
+            versions = await self._users.password_versions(app_id, sorted({login.user_id for login in by_password}))
+            ended |= {login for login in by_password if versions.get(login.user_id) != login.password_version}
         return ended
 
     async def _keep(self, logins: Sequence[LogIn]) -> set[Ended]:
         """Extends tokens; returns those that live."""
-        hashes = sorted(token for _, _, token in logins if token is not None)
+        hashes = sorted(login.token_hash for login in logins if login.token_hash is not None)
         now = self._clock.now()
 
         async def keep(tx: Tx) -> set[Ended]:
@@ -325,17 +332,18 @@ class SessionService:
         )
 
         async def open_(tx: Tx) -> None:
-            await self._touch(tx, app_id, session.user_id, now)
+            await self._touch(tx, app_id, user, now)
             await self._tokens.insert(tx, token, session)
 
         await self._transactions.run(open_)
         return Opened(session, token, None if user is None else dataclasses.replace(user, last_request_at=now))
 
-    async def _set_user(self, session: Session, token: str, user_id: int | None) -> Session:
+    async def _set_user(self, session: Session, token: str, user: User | None) -> Session:
         now = self._clock.now()
+        user_id = None if user is None else user.id
 
         async def change(tx: Tx) -> int:
-            await self._touch(tx, session.app_id, user_id, now)
+            await self._touch(tx, session.app_id, user, now)
             return await self._tokens.set_user(tx, token, user_id, now=now)
 
         if not await self._transactions.run(change):  # ended by another request meanwhile
@@ -344,9 +352,12 @@ class SessionService:
             self._destroyed([(session.user_id, token_hash(token))])
         return dataclasses.replace(session, user_id=user_id, updated_at=now, fixed=False)
 
-    async def _touch(self, tx: Tx, app_id: int, user_id: int | None, now: int) -> None:
-        """First in its transaction: the row stays locked, so that no session outlives a user deleted meanwhile."""
-        if user_id is not None and not await self._users.touch(tx, app_id, user_id, now):
+    async def _touch(self, tx: Tx, app_id: int, user: User | None, now: int) -> None:
+        """First in its transaction: the row stays locked, so that no session outlives a user deleted meanwhile, or
+        a password changed since it was checked."""
+        if user is None:
+            return
+        if not await self._users.touch(tx, app_id, user.id, now, version=user.password_version):
             raise Unauthorized
 
 

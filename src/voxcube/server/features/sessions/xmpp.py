@@ -40,16 +40,28 @@ class LogIns:
                 del self._sessions[session.user_id]
 
     def ended(self, keys: Iterable[tuple[Any, ...]]) -> None:
-        """What is forgotten on all nodes: ("token", user, hash) and ("gone", user) end sessions (realtime §17)."""
+        """What is forgotten on all nodes: ("token", user, hash), ("password", user, version) and ("gone", user) end
+        sessions (realtime §17)."""
         for key in keys:
             if key[0] == "token":
                 self._end(session for session in self._sessions.get(key[1], ()) if session.token_hash == key[2])
+            elif key[0] == "password":
+                self._end(
+                    session
+                    for session in self._sessions.get(key[1], ())
+                    if session.token_hash is None and session.password_version < key[2]
+                )
             elif key[0] == "gone":
                 self._end(self._sessions.get(key[1], ()))
 
     def doubt(self) -> None:
         """Words of other nodes may have been missed: the next look is at all sessions."""
         self._doubtful = True
+
+    async def look_if_in_doubt(self) -> None:
+        """Called every second: what the command line has ended ends soon."""
+        if self._doubtful:
+            await self.look()
 
     async def look(self) -> None:
         """Extends tokens and ends what may not stay; called every LOOK_SECONDS."""
@@ -61,14 +73,15 @@ class LogIns:
             for session in sessions
         }
         self._new = set()
-        self._doubtful = False
+        doubtful, self._doubtful = self._doubtful, False
         try:
             ended = await self._service.keep_alive(logins) if logins else set()
         except Exception:
             self._new |= logins  # at the next look
+            self._doubtful = self._doubtful or doubtful
             raise
         for login in ended:
-            self._end(session for session in self._sessions.get(login[1], ()) if _login(session) == login)
+            self._end(session for session in self._sessions.get(login.user_id, ()) if _login(session) == login)
 
     @staticmethod
     def _end(sessions: Iterable[Session]) -> None:
@@ -77,4 +90,4 @@ class LogIns:
 
 
 def _login(session: Session) -> LogIn:
-    return session.app_id, session.user_id, session.token_hash
+    return LogIn(session.app_id, session.user_id, session.token_hash, session.password_version)

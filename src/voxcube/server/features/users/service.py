@@ -16,8 +16,10 @@ from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.users.fields import cleaned, password_problems, problems
 from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
-from voxcube.server.storage.cache import Cache
+from voxcube.server.storage import counters
+from voxcube.server.storage.cache import Cache, Key
 from voxcube.server.storage.database import Tx, UniqueViolation
+from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
 #: Fields by which users may be looked for on their own (rest §4.3), and operators that name users closely enough.
@@ -27,6 +29,7 @@ PRIMARY = ("eq", "in", "start_with")
 LOOK_UPS = ("login", "email", "phone", "facebook_id", "twitter_id")
 START_WITH_MIN = 4  # characters
 START_WITH_LIMIT = 5  # users
+KEYS_AT_ONCE = 1000  # told to other nodes in one event
 
 
 class UserService:
@@ -39,6 +42,7 @@ class UserService:
         passwords: Passwords,
         transactions: Transactions,
         clock: Clock,
+        tokens: TokenStore,
         cache: Cache | None = None,
     ) -> None:
         """``cache`` is that of a running server; the command line has none."""
@@ -46,6 +50,7 @@ class UserService:
         self._passwords = passwords
         self._transactions = transactions
         self._clock = clock
+        self._tokens = tokens
         self._cache = cache
 
     async def create(self, app: App, fields: Mapping[str, Any], password: str | None, *, address: str = "") -> User:
@@ -104,9 +109,14 @@ class UserService:
         *,
         password: str | None = None,
         old_password: str | None = None,
+        token: str = "",
         address: str = "",
     ) -> User:
         """Changes ``fields`` of an account, None clears one; a new ``password`` needs the old one.
+
+        A new password ends all sessions of the user but that of ``token``, and the chat sessions that they or the old
+        password let in. With the setting `require_password_for_account_changes` another login, e-mail or phone needs
+        the old password too.
 
         Raises Invalid with every mistake by field, Conflict, NotFound.
         """
@@ -117,30 +127,76 @@ class UserService:
         after = dataclasses.replace(user, **changes)
         if not after.login and not after.email:
             wrong["base"] = ["Login or email is required"]
-        if password is not None and app is not None:
-            if texts := password_problems(password, app.settings.password_min_length):
-                wrong["password"] = texts
-            elif not await self._passwords.verify(
-                user.password_hash, old_password or "", address=address, lane=Lane.CHANGE
-            ):
-                wrong["old_password"] = ["is incorrect" if old_password else "can't be blank"]
+        minimum = 0 if app is None else app.settings.password_min_length
+        if password is not None and (texts := password_problems(password, minimum)):
+            wrong["password"] = texts
+        if "password" not in wrong and (password is not None or await self.needs_password(user, changes)):
+            lane = Lane.CHANGE
+            if not old_password:
+                wrong["old_password"] = ["can't be blank"]
+            elif not await self._passwords.verify(user.password_hash, old_password, address=address, lane=lane):
+                wrong["old_password"] = ["is incorrect"]
         if wrong:
             raise Invalid(wrong)
-        if password is not None:
-            changes["password_hash"] = await self._passwords.hash(password, address=address)
-        changes["updated_at"] = self._clock.now()
+        hashed = None if password is None else await self._passwords.hash(password, address=address)
+        changes["updated_at"] = now = self._clock.now()
 
-        async def change(tx: Tx) -> None:
+        async def change(tx: Tx) -> list[Key]:
             if taken := await self._users.taken(tx, after):
                 raise Conflict({name: ["has already been taken"] for name in taken})
             if not await self._users.update(tx, app_id, user_id, changes):
                 raise NotFound("User does not exist")
+            return [] if hashed is None else await self._replace_password(tx, app_id, user_id, hashed, now, token)
 
         try:
-            await self._transactions.run(change)
+            ended = await self._transactions.run(change)
         except UniqueViolation:  # another node was faster between our look and our change: look again
-            await self._transactions.run(change)
+            ended = await self._transactions.run(change)
+        self._tell(ended)
         return await self.get(app_id, user_id)
+
+    async def needs_password(self, user: User, changes: Mapping[str, Any]) -> bool:
+        """Whether ``changes`` of an account need its password, by the application's setting."""
+        assert self._cache is not None
+        app = await self._cache.app(user.app_id)
+        return (
+            app is not None
+            and app.settings.require_password_for_account_changes
+            and user.password_hash is not None
+            and any(name in changes and changes[name] != getattr(user, name) for name in ("login", "email", "phone"))
+        )
+
+    async def set_password(self, app: App, user_id: int, password: str) -> None:
+        """Replaces a password without the old one, for an administrator; ends all sessions of the user.
+
+        Raises Invalid for an unacceptable password, NotFound.
+        """
+        if texts := password_problems(password, app.settings.password_min_length):
+            raise Invalid({"password": texts})
+        hashed = await self._passwords.hash(password)
+
+        async def change(tx: Tx) -> list[Key]:
+            ended = await self._replace_password(tx, app.id, user_id, hashed, self._clock.now(), "")
+            if self._cache is None:
+                await counters.raise_generation(tx)  # running servers then look at the chat sessions
+            return ended
+
+        self._tell(await self._transactions.run(change))
+
+    async def _replace_password(
+        self, tx: Tx, app_id: int, user_id: int, password_hash: str, now: int, token: str
+    ) -> list[Key]:
+        """Returns what to tell all nodes: what the old password let in ends (realtime §17), but for ``token``."""
+        version = await self._users.set_password(tx, app_id, user_id, password_hash, now)
+        if not version:
+            raise NotFound("User does not exist")
+        ended = await self._tokens.delete_others(tx, token, app_id=app_id, user_id=user_id)
+        return [("password", user_id, version), *(("token", user_id, hashed) for _, hashed in ended)]
+
+    def _tell(self, keys: Sequence[Key]) -> None:
+        if self._cache is not None:
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                self._cache.forget(*keys[start : start + KEYS_AT_ONCE])
 
     async def sign_up(
         self,
