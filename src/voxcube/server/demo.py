@@ -10,7 +10,6 @@ from typing import Any
 from voxcube.server import tls
 from voxcube.server.accounts import Accounts
 from voxcube.server.config import Config
-from voxcube.server.storage import apps
 
 LOGINS = ("alice", "bob", "carol")
 FILE = "demo.json"
@@ -48,7 +47,7 @@ async def prepare(config: Config) -> Demo:
             app = new = await accounts.apps.create("Demo")
             kept = {"admin_api_key": new.admin_api_key}
         admin_api_key = kept.get("admin_api_key")
-        if admin_api_key is not None and apps.key_hash(admin_api_key) != app.admin_key_hash:
+        if admin_api_key is not None and not accounts.apps.is_admin_key(app, admin_api_key):
             admin_api_key = None  # replaced by `voxcube app rotate-keys`
         passwords: dict[str, str] = {user["login"]: user["password"] for user in kept.get("users", ())}
         users = []

@@ -77,6 +77,11 @@ class AppService:
             raise NotFound(f"there is no application {app_id}")
         return app
 
+    @staticmethod
+    def is_admin_key(app: App, admin_api_key: str) -> bool:
+        """Whether this is the application's administration key."""
+        return apps.key_hash(admin_api_key) == app.admin_key_hash
+
     async def rotate_keys(self, app_id: int, names: Collection[str]) -> dict[str, str]:
         """Replaces keys of an application (of KEYS) by new ones, and returns these; the old ones stop working.
 
