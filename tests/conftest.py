@@ -1,5 +1,6 @@
 """Fixtures for all tests: databases of both kinds."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.support.components import missing
 from tests.support.postgres import PostgresServer
+from tests.support.templates import make_schema
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +17,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     binaries = PostgresServer.find()
     if binaries is None:
         missing("PostgreSQL is not installed")
-    with PostgresServer(binaries) as server:
+    with PostgresServer(binaries, template=True) as server:
         yield server
 
 
@@ -29,10 +31,29 @@ def own_postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema and no rows; migrating it once per worker instead of once per test."""
+    path = tmp_path_factory.mktemp("template") / "voxcube.db"
+    make_schema(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh empty database; each test that asks for it runs once per kind of database."""
+    """The URL of a fresh database without rows; each test that asks for it runs once per kind of database."""
+    if request.param == "sqlite":
+        path = tmp_path / "voxcube.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables, for tests of the migrations."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'voxcube.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.create_database()
+    return server.create_empty_database()

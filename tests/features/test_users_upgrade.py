@@ -14,7 +14,7 @@ OLD = (
 )
 
 
-async def test_names_and_tags_are_filled_in(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_and_tags_are_filled_in(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = migrate._upgrade
 
     def older(connection: Connection) -> None:
@@ -24,10 +24,10 @@ async def test_names_and_tags_are_filled_in(database_url: str, monkeypatch: pyte
         connection.execute(text(OLD))
 
     monkeypatch.setattr(migrate, "_upgrade", older)
-    await migrate.upgrade(database_url)
+    await migrate.upgrade(empty_database_url)
     monkeypatch.setattr(migrate, "_upgrade", real)
-    assert (await migrate.check(database_url))[0] == "0001"
-    async with opened(database_url) as world:
+    assert (await migrate.check(empty_database_url))[0] == "0001"
+    async with opened(empty_database_url) as world:
         app = world.app.id
         assert app == 1
         for tag in ("vip", "new"):

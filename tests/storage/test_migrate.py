@@ -22,17 +22,19 @@ from voxcube.server.storage.schema import metadata
 MAKE = "import asyncio, sys; from voxcube.server.storage import migrate; asyncio.run(migrate.upgrade(sys.argv[1]))"
 
 
-async def test_several_processes_make_one_database(database_url: str) -> None:
+async def test_several_processes_make_one_database(empty_database_url: str) -> None:
     processes = [
-        subprocess.Popen([sys.executable, "-c", MAKE, database_url], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", MAKE, empty_database_url], stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     told = [await asyncio.to_thread(process.communicate) for process in processes]
     assert [(process.returncode, errors) for process, (_, errors) in zip(processes, told, strict=True)] == [(0, "")] * 4
-    assert await migrate.check(database_url) == (migrate.head(), migrate.head())
+    assert await migrate.check(empty_database_url) == (migrate.head(), migrate.head())
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = command.upgrade
 
     def interrupted(*args: Any) -> None:
@@ -41,11 +43,11 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, m
 
     monkeypatch.setattr(command, "upgrade", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        await migrate.upgrade(database_url)
+        await migrate.upgrade(empty_database_url)
     monkeypatch.undo()
-    assert await migrate.check(database_url) == (None, migrate.head())
-    await migrate.upgrade(database_url)
-    assert await migrate.check(database_url) == (migrate.head(), migrate.head())
+    assert await migrate.check(empty_database_url) == (None, migrate.head())
+    await migrate.upgrade(empty_database_url)
+    assert await migrate.check(empty_database_url) == (migrate.head(), migrate.head())
 
 
 async def test_the_migrations_make_the_schema_that_the_statements_use(tmp_path: Path) -> None:
@@ -63,28 +65,28 @@ async def test_the_migrations_make_the_schema_that_the_statements_use(tmp_path: 
     assert {index.name for table in metadata.tables.values() for index in table.indexes} <= indexes
 
 
-async def test_a_newer_database_is_refused(database_url: str) -> None:
-    await migrate.upgrade(database_url)
-    database = await migrate.open_database(database_url)
+async def test_a_newer_database_is_refused(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    database = await migrate.open_database(empty_database_url)
     await database.close()
-    if database_url.startswith("sqlite"):
-        with sqlite3.connect(migrate.sqlite_path(database_url)) as connection:
+    if empty_database_url.startswith("sqlite"):
+        with sqlite3.connect(migrate.sqlite_path(empty_database_url)) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.close()
     else:
         asyncpg = pytest.importorskip("asyncpg")
-        connection = await asyncpg.connect(database_url)
+        connection = await asyncpg.connect(empty_database_url)
         await connection.execute("UPDATE alembic_version SET version_num = '9999'")
         await connection.close()
     for attempt in (migrate.upgrade, migrate.check, migrate.open_database):
         with pytest.raises(NewerDatabase):
-            await attempt(database_url)
+            await attempt(empty_database_url)
 
 
 async def test_what_is_no_database_is_said_in_one_line(tmp_path: Path, postgres_server: PostgresServer) -> None:
     (tmp_path / "text").write_text("no database at all, but long enough to have a header " * 10)
     (tmp_path / "file").touch()
-    good = postgres_server.create_database()
+    good = postgres_server.create_empty_database()
     for url in (
         f"sqlite:///{tmp_path / 'text'}",
         f"sqlite:///{tmp_path}",
@@ -108,7 +110,7 @@ async def test_a_sqlite_that_is_too_old_is_said_in_one_line(tmp_path: Path, monk
 
 
 async def test_a_url_may_say_how_to_connect(postgres_server: PostgresServer) -> None:
-    url = postgres_server.create_database() + "?sslmode=disable&application_name=voxcube"
+    url = postgres_server.create_empty_database() + "?sslmode=disable&application_name=voxcube"
     database = await migrate.open_database(url)
     await database.close()
 

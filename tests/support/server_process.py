@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.ports import free_port
+from tests.support.threads import run_in_thread
+from voxcube.server.accounts import Accounts
+from voxcube.server.config import Config
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -27,7 +30,7 @@ class ServerProcess:
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
         ports = {f"{door}_port": free_port() for door in ("http", "https", "xmpp", "xmpps", "ws", "wss")}
-        self._database = {"database": database} if database else {}
+        self._database: dict[str, Any] = {"database": database} if database else {}
         self._options = {"node": data.name, **ports, "plaintext": plaintext, **options}
         data.mkdir(parents=True, exist_ok=True)
         self._log = data / "server.log"
@@ -135,9 +138,17 @@ class ServerProcess:
 
     def create_user(self, app_id: int, login: str, password: str) -> int:
         """A new user; returns its id."""
-        account = ("--app", str(app_id), "--login", login, "--password", password)
-        user_id: int = json.loads(self.command("user", "create", *account, "--json"))["id"]
-        return user_id
+        if "SERVER_SOURCE" in os.environ:  # its schema is another one
+            account = ("--app", str(app_id), "--login", login, "--password", password)
+            user_id: int = json.loads(self.command("user", "create", *account, "--json"))["id"]
+            return user_id
+
+        async def create() -> int:
+            async with Accounts.open(Config(data=self.data, **self._database)) as accounts:
+                return (await accounts.create_user(app_id, login, password)).id
+
+        # What the command does, without the second of CPU that a further process costs.
+        return run_in_thread(create())
 
     def _where(self) -> list[str]:
         return _flags({"data": self.data, **self._database})

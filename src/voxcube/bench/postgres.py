@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,9 +26,12 @@ class Postgres:
     As root it runs as an ordinary user, as PostgreSQL refuses root.
     """
 
-    def __init__(self, binaries: Path, *, shared_buffers: str = "128MB") -> None:
+    def __init__(
+        self, binaries: Path, *, shared_buffers: str = "128MB", settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`settings`: further settings of the server, by name."""
         self._binaries = binaries
-        self._shared_buffers = shared_buffers
+        self._settings = {"shared_buffers": shared_buffers, **(settings or {})}
         self._directory = Path(tempfile.mkdtemp(prefix="voxcube-postgres-"))
         self._how: dict[str, Any] = {"cwd": self._directory, "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}}
         self._process: Process | None = None
@@ -74,8 +78,15 @@ class Postgres:
 
     def create_database(self) -> str:
         """A new empty database; returns its URL."""
-        name = f"voxcube{next(self._numbers)}"
-        self._call("createdb", *self._where, "-U", _ROLE, "-T", "template0", name)
+        return self.create_named(self.next_name())
+
+    def next_name(self) -> str:
+        """A name that no database of this server has."""
+        return f"voxcube{next(self._numbers)}"
+
+    def create_named(self, name: str, *, template: str = "template0") -> str:
+        """A new database, a copy of `template`, to which nobody may be connected; returns its URL."""
+        self._call("createdb", *self._where, "-U", _ROLE, "-T", template, name)
         return f"postgresql://{_ROLE}@127.0.0.1:{self.port}/{name}"
 
     def stop(self, *, crash: bool = False) -> None:
@@ -95,7 +106,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self._directory,
-            "shared_buffers": self._shared_buffers,
+            **self._settings,
         }
         command = [str(self._binaries / "postgres"), "-D", "data"]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

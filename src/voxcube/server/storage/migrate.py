@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def _config() -> Config:
     return config
 
 
+@functools.cache
 def head() -> str:
     """The newest revision this version knows."""
     found = _script().get_current_head()
@@ -42,9 +44,14 @@ def head() -> str:
     return found
 
 
+@functools.cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in _script().walk_revisions())
+
+
 def _revision(connection: Connection) -> str | None:
     found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and found not in {script.revision for script in _script().walk_revisions()}:
+    if found is not None and found not in _known():
         raise NewerDatabase(f"the database has revision {found}, made by a newer Voxcube than this one")
     return found
 
