@@ -115,30 +115,30 @@ async def test_a_url_may_say_how_to_connect(postgres_server: PostgresServer) -> 
     await database.close()
 
 
-async def test_administration_keys_are_hashed_in_place(database_url: str) -> None:
+async def test_administration_keys_are_hashed_in_place(empty_database_url: str) -> None:
     key = "5e884898da28047151d0e56f8dc62927"
     insert = f"INSERT INTO apps VALUES (1, 'App', 'auth', 'secret', '{key}', '{{}}', 0)"
     real = command.upgrade
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "upgrade", lambda config, target: real(config, "0009"))
-        await migrate.upgrade(database_url)
-    if database_url.startswith("sqlite"):
-        with sqlite3.connect(migrate.sqlite_path(database_url)) as connection:
+        await migrate.upgrade(empty_database_url)
+    if empty_database_url.startswith("sqlite"):
+        with sqlite3.connect(migrate.sqlite_path(empty_database_url)) as connection:
             connection.execute(insert)
         connection.close()
     else:
         asyncpg = pytest.importorskip("asyncpg")
-        connection = await asyncpg.connect(database_url)
+        connection = await asyncpg.connect(empty_database_url)
         await connection.execute(insert)
         await connection.close()
-    await migrate.upgrade(database_url)
-    database = await migrate.open_database(database_url)
+    await migrate.upgrade(empty_database_url)
+    database = await migrate.open_database(empty_database_url)
     try:
         app = await database.read(lambda tx: apps.by_admin_key(tx, apps.key_hash(key)))
         assert app is not None
         assert (app.id, app.auth_secret) == (1, "secret")
     finally:
         await database.close()
-    if database_url.startswith("sqlite"):
-        path = migrate.sqlite_path(database_url)
+    if empty_database_url.startswith("sqlite"):
+        path = migrate.sqlite_path(empty_database_url)
         assert not [found.name for found in path.parent.glob(path.name + "*") if key.encode() in found.read_bytes()]
