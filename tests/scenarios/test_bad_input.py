@@ -103,6 +103,12 @@ ENDING: dict[str, tuple[str | bytes, set[str]]] = {
 }
 
 
+# The JavaScript SDK lets these through: in WebSocket frames they are dropped (realtime §6), over TCP they are errors.
+REPAIRED_IN_FRAMES = frozenset(
+    {"nul", "nul reference", "surrogate reference", "surrogate bytes", "control character", "U+FFFF"}
+)
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("case", ENDING)
 async def test_what_breaks_the_stream_ends_it_with_its_condition(node: Node, case: str, door: str) -> None:
@@ -111,6 +117,10 @@ async def test_what_breaks_the_stream_ends_it_with_its_condition(node: Node, cas
     if case.startswith("an acknowledgement"):
         await peer.enable()
     peer.send(xml)
+    if case in REPAIRED_IN_FRAMES and door.startswith("ws"):
+        await peer.ping()
+        assert "<stream:error" not in peer.text
+        return
     error = await peer.wait("stream:error")
     assert next(error.elements()).name in conditions
     assert next(error.elements()).xmlns == "urn:ietf:params:xml:ns:xmpp-streams"

@@ -9,6 +9,23 @@ from voxcube.xmpp.frames import FrameParser, parse_frame
 from voxcube.xmpp.framing import ParserPool, WebSocketFraming
 from voxcube.xmpp.xml import Element, serialize
 
+# What the JavaScript SDK writes though it is not XML, and what is read in its place (realtime §6, quirks A20).
+REPAIRED = {
+    b"<m><arr><0>p</0><1>q</1><10/></arr></m>": b"<m><arr><_0>p</_0><_1>q</_1><_10/></arr></m>",
+    b"<a>a\x00b\x01c\x08d\x0be\x0cf\x0eg\x1fh</a>": b"<a>abcdefgh</a>",
+    b"<a>\t\n&#13;\x7f</a>\x0c": b"<a>\t\n&#13;\x7f</a>",
+    b"<a>\xef\xbf\xbe\xef\xbf\xbf\xef\xbf\xbd</a>": b"<a>\xef\xbf\xbd</a>",
+    b"<a>&#0;&#1;&#x1F;&#xFFFE;&#65535;&#xd800;&#x0000D;&#9;&#x1F600;&amp;#1;</a>": (
+        b"<a>&#13;\t\xf0\x9f\x98\x80&amp;#1;</a>"
+    ),
+    b"<a>&#x110000;&#99999999999999999999;x</a>": b"<a>x</a>",
+    b"<a b='1\x02&#3;2'/>": b'<a b="12"/>',
+    b"<a>\xed\xa0\xbd\xed\xb8\x80 \xed\xa0\xbdx\xed\xb8\x80</a>": b"<a>\xf0\x9f\x98\x80 x</a>",
+    b"<a><0>\x01</0></a>": b"<a><_0/></a>",
+    # Two halves of one character around one that is forbidden are not joined, and what was valid stays as it is.
+    b"<a>\xd0\x96\xe2\x98\x95\xf0\x9f\x98\x80\x01</a>": b"<a>\xd0\x96\xe2\x98\x95\xf0\x9f\x98\x80</a>",
+}
+
 
 def parse(data: bytes) -> Element:
     """By the function, and by a parser in use: they must agree."""
@@ -24,7 +41,7 @@ def parse(data: bytes) -> Element:
     expat = kept._expat
     assert kept.parse(data) == result
     # Only what is unusual takes the long way.
-    assert kept._expat is expat or data[:2] == b"<?" or data[-1:] != b">" or b"<0>" in data
+    assert kept._expat is expat or data[:2] == b"<?" or data[-1:] != b">" or data in REPAIRED
     assert kept.parse(MESSAGE) == element(MESSAGE)
     return result
 
@@ -39,8 +56,7 @@ def parse(data: bytes) -> Element:
         (b"<?xml version='1.0'?><a/>", b"<a/>"),
         (b"<a b='>'/>", b'<a b="&gt;"/>'),
         (b"<a><![CDATA[<3]]></a>", b"<a>&lt;3</a>"),
-        # A JavaScript array (realtime §6, quirks A20).
-        (b"<m><arr><0>p</0><1>q</1><10/></arr></m>", b"<m><arr><_0>p</_0><_1>q</_1><_10/></arr></m>"),
+        *REPAIRED.items(),
         (
             b"<stream:features xmlns:stream='http://etherx.jabber.org/streams'><b/></stream:features>",
             b"<stream:features><b/></stream:features>",
@@ -49,7 +65,8 @@ def parse(data: bytes) -> Element:
 )
 def test_one_element(data: bytes, expected: bytes) -> None:
     assert serialize(parse(data)) == expected
-    assert serialize(parse_frame(data.decode(), max_stanza=4096)) == expected
+    if b"\xed" not in data:
+        assert serialize(parse_frame(data.decode(), max_stanza=4096)) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +83,9 @@ def test_one_element(data: bytes, expected: bytes) -> None:
         (b"<a/></frames><frames>", "not-well-formed"),
         (b"text", "not-well-formed"),
         (b"<a>\xff</a>", "not-well-formed"),
-        (b"<a>&#0;</a>", "not-well-formed"),
+        (b"<a>\xc3</a>", "not-well-formed"),
+        (b"<a>&#;</a>", "not-well-formed"),
+        (b"<a>&#x110000;</a\x01", "not-well-formed"),
         (b"<0><1></0></1>", "not-well-formed"),
         (b"<a>1 <2</a>", "not-well-formed"),
         (b"<stream:error/>", "not-well-formed"),

@@ -6,9 +6,9 @@ from typing import Any
 
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.prefixes import PrefixScopes
-from voxcube.xmpp.xml import Element
+from voxcube.xmpp.xml import Element, encoded_size
 
-__all__ = ["RENEW_AFTER", "build_trees", "check_utf8", "create_expat", "remote_error"]
+__all__ = ["RENEW_AFTER", "build_trees", "check_utf8", "create_expat", "growth", "may_grow", "remote_error"]
 
 # expat keeps every name it ever met until it is freed (27 MiB after 4.4 MiB of ever new names), so that a long-lived
 # connection gets a fresh one after this many bytes.
@@ -18,6 +18,11 @@ _TEXT_BUFFER = 512
 _XML_SPACE = " \t\r\n"
 
 _new = object.__new__
+
+# A character in quotes grows sixfold at most when it is written again (`"` → `&quot;`). Below this size that is less
+# than what rate limits charge for a stanza of any size.
+_SMALL = 4096
+_ESCAPED = 6
 
 
 def _restricted(*_: object) -> None:
@@ -58,6 +63,23 @@ def remote_error(error: pyexpat.ExpatError) -> RemoteProtocolError:
     return RemoteProtocolError("not-well-formed", pyexpat.ErrorString(error.code) or "")
 
 
+def may_grow(received: int, max_stanza: int) -> bool:
+    """Whether an element without prefixes that came in `received` bytes must be measured: all others are too small to
+    pass the limit by escapes, so that ordinary messages are not written twice."""
+    return received > _SMALL or received * _ESCAPED > max_stanza
+
+
+def growth(element: Element, received: int, max_stanza: int) -> int:
+    """Bytes by which an element, written again, is larger than what was received.
+
+    Raises RemoteProtocolError (policy-violation) when it is larger than a stanza may be.
+    """
+    size = encoded_size(element)
+    if size > max_stanza:
+        raise RemoteProtocolError("policy-violation", "stanza too big once its characters are escaped")
+    return max(0, size - received)
+
+
 def _only_xml_prefix(attrs: dict[str, str]) -> bool:
     return all(":" not in key or key.startswith("xml:") for key in attrs)
 
@@ -68,10 +90,14 @@ def build_trees(
     open_lists: list[list[Any]],
     bindings: Mapping[str, str],
     max_depth: int,
-    completed: Callable[[str], None],
+    max_size: Callable[[], int],
+    completed: Callable[[str, bool], None],
     root_ended: Callable[[], None],
 ) -> None:
     """Make `expat` append elements to `top`; the last one is unfinished while `open_lists` is not empty.
+
+    `max_size()` bounds an element whose prefixes are rewritten, in bytes of the result; `completed(name, rewritten)` is
+    called at the end of each top-level element.
 
     Closures, because they are the cheapest thing for expat to call: a message of 350 bytes makes fifteen calls.
     """
@@ -98,7 +124,7 @@ def build_trees(
         if open_lists:
             children = pop()
             if not open_lists:
-                completed(name)
+                completed(name, False)
         else:
             root_ended()
 
@@ -113,7 +139,7 @@ def build_trees(
 
     def enter_prefixes(name: str, attrs: dict[str, str]) -> None:
         # Made when needed: most connections never do.
-        scopes = PrefixScopes(bindings, [level[-1] for level in open_lists])
+        scopes = PrefixScopes(bindings, [level[-1] for level in open_lists], max_size())
 
         def start_prefixed(name: str, attrs: dict[str, str]) -> None:
             nonlocal children
@@ -125,11 +151,13 @@ def build_trees(
             children = element.children
 
         def end_prefixed(name: str) -> None:
+            nonlocal children
             scopes.close()
-            if len(open_lists) == 1:
+            children = pop()
+            if not open_lists:
                 expat.StartElementHandler = start
                 expat.EndElementHandler = end
-            end(name)
+                completed(name, True)
 
         expat.StartElementHandler = start_prefixed
         expat.EndElementHandler = end_prefixed

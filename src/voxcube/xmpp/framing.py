@@ -15,7 +15,13 @@ _UNLIMITED = 2**31  # the stream machines set the limits that hold
 
 
 class Framing(Protocol):
-    """How the stream machines read from and write to one kind of transport."""
+    """How the stream machines read from and write to one kind of transport.
+
+    `grown`: bytes by which the elements received so far are larger when they are written again; whoever charges for
+    them sets it to 0.
+    """
+
+    grown: int
 
     def set_limits(self, *, max_stanza: int, max_depth: int) -> None:
         """Bound what the peer may send in one top-level element (bytes, levels)."""
@@ -75,10 +81,11 @@ class ParserPool:
 class TcpFraming:
     """One long XML document in each direction."""
 
-    __slots__ = ("_flowing", "_limits", "_parser", "_pool")
+    __slots__ = ("_flowing", "_limits", "_parser", "_pool", "grown")
 
     def __init__(self, pool: ParserPool | None = None) -> None:
         """`pool` is shared by streams that get equal limits before they flow; without one the parser is kept."""
+        self.grown = 0
         self._limits = (_UNLIMITED, 64)
         self._parser: StreamParser | None = StreamParser(max_stanza=_UNLIMITED)
         self._pool = pool
@@ -93,6 +100,9 @@ class TcpFraming:
     def receive(self, data: bytes) -> list[Token]:
         parser = self._parser or self._own()
         tokens = parser.feed(data)
+        if parser.grown:
+            self.grown += parser.grown
+            parser.grown = 0
         if self._flowing and parser.is_between_stanzas:
             assert self._pool is not None
             self._pool.give_back(parser)
@@ -131,10 +141,11 @@ class TcpFraming:
 class WebSocketFraming:
     """One complete element per text frame; each carries its own namespace."""
 
-    __slots__ = ("_parser", "_pool")
+    __slots__ = ("_parser", "_pool", "grown")
 
     def __init__(self, pool: ParserPool | None = None) -> None:
         """With a `pool` all connections read their frames with one parser: a frame is complete in itself."""
+        self.grown = 0
         self._pool = pool or ParserPool()
         self._parser = self._pool.frames(max_stanza=_UNLIMITED, max_depth=64)
 
@@ -148,6 +159,7 @@ class WebSocketFraming:
             element = self._parser.parse(data)
         except RemoteProtocolError as error:
             return [error]
+        self.grown += self._parser.grown
         if element.name == "open" or element.name == "close":
             if element.xmlns != ns.FRAMING:
                 return [RemoteProtocolError("invalid-namespace")]

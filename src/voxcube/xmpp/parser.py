@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 
 from voxcube.xmpp import ns
 from voxcube.xmpp.errors import RemoteProtocolError
-from voxcube.xmpp.expat import RENEW_AFTER, build_trees, check_utf8, create_expat, remote_error
+from voxcube.xmpp.expat import RENEW_AFTER, build_trees, check_utf8, create_expat, growth, may_grow, remote_error
 from voxcube.xmpp.xml import Element
 
 __all__ = ["StreamEnd", "StreamParser", "StreamStart", "Token"]
@@ -60,9 +60,12 @@ def _root_ended() -> None:
 class StreamParser:
     """A push parser for one direction of a TCP connection.
 
-    `max_stanza` (bytes since the last complete stanza, white space included) may be raised later. At first, and after
-    `restart()`, a `feed` stops after each top-level element and keeps the rest for the next one, so that the answer
-    can restart the stream at that very byte (RFC 6120 §4.3.3); `flow()` ends that.
+    `max_stanza` (bytes since the last complete stanza, white space included) may be raised later. It also bounds each
+    element as it is written again, with namespaces in place of prefixes and characters escaped; `grown` counts the
+    bytes by which that was more than what was received, and is reset by whoever charges for them.
+
+    At first, and after `restart()`, a `feed` stops after each top-level element and keeps the rest for the next one, so
+    that the answer can restart the stream at that very byte (RFC 6120 §4.3.3); `flow()` ends that.
     """
 
     __slots__ = (
@@ -82,6 +85,7 @@ class StreamParser:
         "_stepwise",
         "_top",
         "_work",
+        "grown",
         "max_depth",
         "max_stanza",
     )
@@ -89,6 +93,7 @@ class StreamParser:
     def __init__(self, *, max_stanza: int, max_depth: int = 64) -> None:
         self.max_stanza = max_stanza
         self.max_depth = max_depth
+        self.grown = 0
         self._rest = b""  # received, but behind a boundary
         self._gathered = b""  # received, not yet given to expat
         self._fed = 0  # bytes given to the present expat
@@ -273,14 +278,27 @@ class StreamParser:
     def _enter_stream(self) -> None:
         self._in_stream = True
         build_trees(
-            self._expat, self._top, self._open_lists, self._bindings, self.max_depth, self._completed, _root_ended
+            self._expat,
+            self._top,
+            self._open_lists,
+            self._bindings,
+            self.max_depth,
+            lambda: self.max_stanza,
+            self._completed,
+            _root_ended,
         )
 
-    def _completed(self, name: str) -> None:
+    def _completed(self, name: str, rewritten: bool) -> None:
         index = self._expat.CurrentByteIndex
-        if index - self._last > self.max_stanza:
+        size = index - self._last
+        if size > self.max_stanza:
             self._top.pop()
             raise RemoteProtocolError("policy-violation", "stanza too big")
+        if rewritten or may_grow(size, self.max_stanza):
+            element = self._top.pop()
+            closing = min(len(name) + 3, _CLOSING_TAG)  # which `size` is without
+            self.grown += growth(element, size + closing, self.max_stanza + closing)
+            self._top.append(element)
         # `index` is where the closing tag begins; behind a tag that closes itself this counts a few bytes too few.
         self._last = index + len(name) + 3
         self._boundary = index, name

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from voxcube.xmpp.errors import LocalProtocolError
 
-__all__ = ["Element", "is_name", "is_text", "serialize", "to_xml"]
+__all__ = ["Element", "encoded_size", "is_name", "is_text", "serialize", "to_xml"]
 
 
 class Element:
@@ -85,7 +85,7 @@ def to_xml(element: Element) -> str:
         for key, value in attrs.items():
             if "&" in value or "<" in value or ">" in value or '"' in value or not value.isprintable():
                 value = value.translate(_ATTR)
-            xml = f'{xml} {key}="{value}"'
+            xml += f' {key}="{value}"'  # appended in place: with many attributes a new text for each would be quadratic
         if not children:
             return xml + "/>"
         xml += ">"
@@ -101,6 +101,11 @@ def to_xml(element: Element) -> str:
         else:
             xml += to_xml(child)  # type: ignore[arg-type]  # mypy does not narrow by __class__, which is the quick test
     return f"{xml}</{name}>"
+
+
+def encoded_size(element: Element) -> int:
+    """Bytes of the element when it is written: escapes and namespaces can make it larger than what was received."""
+    return len(to_xml(element).encode("utf-8", "surrogatepass"))
 
 
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32)])

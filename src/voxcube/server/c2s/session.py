@@ -118,7 +118,9 @@ class Session(Outgoing):
         self._silent = 0
         events = self.stream.receive(data)
         if self.hub.pace is not None and self.user_id:
-            self._keep_pace(self.hub.pace, len(events), len(data))
+            framing = self.stream.framing
+            self._keep_pace(self.hub.pace, len(events), len(data) + framing.grown)
+            framing.grown = 0
         if self._busy:  # what the stream has to say to it waits as well
             self._inbox.extend(events)
             if len(self._inbox) > INBOX_LIMIT:
@@ -134,7 +136,10 @@ class Session(Outgoing):
             self.write_stream()
 
     def _keep_pace(self, pace: Pace, stanzas: int, size: int) -> None:
-        """Stops reading for as long as the user, or the address, sends too fast."""
+        """Stops reading for as long as the user, or the address, sends too fast.
+
+        `size`: bytes received, and what they grow by when they are written again.
+        """
         seconds = pace.wait(self.app_id, self.user_id, self.peer, stanzas, size)
         if seconds is None:
             self.fail("policy-violation", "too many stanzas")

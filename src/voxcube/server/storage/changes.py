@@ -13,13 +13,14 @@ from sqlalchemy import bindparam, delete, select, update
 
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.models import NO_TURN, Turn
+from voxcube.server.core.sizes import message_size
 from voxcube.server.storage import inbox, reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages, receipts
 from voxcube.server.storage.sql import Query, bulk_delete, bulk_update, in_list
 
-LARGEST = 256 * 1024  # bytes of a message with all that edits have added to it
+LARGEST = 256 * 1024  # bytes of a message, as XML, with all that edits have added to it
 
 _D: Any = bindparam("dialog")
 _SEQS = in_list(messages.c.seq, "seqs")
@@ -44,7 +45,7 @@ _LOCK = Query(
     "dialog",
 )
 _TEXT = Query(
-    select(messages.c.properties, messages.c.attachments, messages.c.updated_at).where(
+    select(messages.c.properties, messages.c.attachments, messages.c.updated_at, messages.c.extras).where(
         messages.c.dialog_id == _D, messages.c.seq == bindparam("seq")
     ),
     *("dialog", "seq"),
@@ -173,7 +174,7 @@ async def edit(
     files = _to_json(list(attachments)) if attachments else row[1]
     if not (body or merged or files):
         raise Invalid({"message": ["can't be blank"]})
-    if sum(len(part.encode()) for part in (body, merged, files) if part) > LARGEST:
+    if message_size(body, merged, files, row[3]) > LARGEST:
         raise Invalid(f"The message is too large (maximum is {LARGEST} bytes)")
     await tx.execute(_EDIT, body, merged, files, now_ms // 1000, max(now_ms, row[2] + 1), dialog_id, seq)
     await search.edited(tx, dialog_id, seq, body)

@@ -10,6 +10,7 @@ __all__ = ["FIELDS", "Query", "decode_query", "encode_fin", "encode_form"]
 
 #: The fields of the form that a query may fill in (XEP-0313 §4.1).
 FIELDS = ("with", "start", "end")
+_MAX_QUERY_ID = 1024  # characters: each message of the page repeats it
 _KINDS = {"with": "jid-single", "start": "text-single", "end": "text-single"}
 
 
@@ -28,6 +29,8 @@ class Query:
 
 def decode_query(query: Element) -> Query:
     """Reads a `<query/>`. Raises ValueError with a text for whoever has asked."""
+    if len(query.get("queryid") or "") > _MAX_QUERY_ID:
+        raise ValueError(f"queryid is too long (maximum is {_MAX_QUERY_ID} characters)")
     given: dict[str, str] = {}
     form = query.find("x", ns.DATA_FORMS)
     for field in () if form is None else form.elements():

@@ -8,7 +8,7 @@ from voxcube.server.core.errors import BadRequest
 from voxcube.server.core.models import Turn
 from voxcube.server.delivery.router import GROUP, OWN, Parcel, Router
 from voxcube.server.features.changes.service import ChangeService, NewText
-from voxcube.server.features.messages.encode import relay_to_user, relayed_tail
+from voxcube.server.features.messages.encode import check_size, relay_to_user, relayed_tail
 from voxcube.server.features.messages.service import Facts
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import changes, extra_params
@@ -34,6 +34,9 @@ class ChangeStanzas:
             raise BadRequest("It names no message")  # or is a reaction, which is made by REST alone
         facts = await self._service.place(app_id, user_id, to_user, dialog_id, origin=session.address)
         extra = stanza.find("extraParams")
+        if facts is not None:
+            self._complete(stanza, extra, facts)
+        check_size(relayed_tail(stanza, "chat"))
         if isinstance(change, changes.Edit):
             body = stanza.find("body")
             params = extra_params.decode(extra)
@@ -45,8 +48,6 @@ class ChangeStanzas:
             turn = await self._service.edit(app_id, user_id, facts, change.message_id, text)
         else:
             turn = await self._service.delete(app_id, user_id, facts, change.message_id, to_user)
-        if facts is not None:
-            self._complete(stanza, extra, facts)
         if to_user:
             self._relay(session, stanza, to_user, "" if facts is None else facts.id, turn)
         else:

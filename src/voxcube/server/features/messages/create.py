@@ -16,7 +16,6 @@ from voxcube.server.core.models import Dialog, DialogType, StoredMessage
 from voxcube.server.features.history.service import HistoryService
 from voxcube.server.features.messages.service import Draft, FactSource, MessageService, facts_for, may_write
 
-LARGEST = 256 * 1024  # bytes of its stanza, as for those that come over the chat connection
 MARKABLE = '<markable xmlns="urn:xmpp:chat-markers:0"/>'
 
 _to_json = msgspec.json.Encoder().encode
@@ -82,7 +81,6 @@ class Creation:
             done=done,
             quiet=not new.send_to_chat,
             silent=new.silent,
-            largest=LARGEST,
         )
         later = self._messages.send(draft)
         if later is not None:

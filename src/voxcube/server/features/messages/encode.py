@@ -9,10 +9,11 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from voxcube.server.c2s.session import Session
+from voxcube.server.core.errors import Invalid
 from voxcube.server.core.models import NO_TURN, Turn
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, OWN, Parcel, Router
 from voxcube.server.features.carbons.xmpp import wrap_sent
-from voxcube.server.features.messages.service import Draft
+from voxcube.server.features.messages.service import LARGEST, Draft
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import extra_params
 from voxcube.xmpp.xml import Element, is_text, to_xml
@@ -152,6 +153,12 @@ def relayed_tail(stanza: Element, kind: str) -> bytes:
         envelope.attrs["id"] = message_id
     envelope.children = list(stanza.elements())
     return ('" ' + to_xml(envelope).removeprefix("<message ")).encode()
+
+
+def check_size(tail: bytes) -> None:
+    """Raise Invalid for a relayed stanza that is larger than a message may be."""
+    if len(tail) > LARGEST:
+        raise Invalid(f"The message is too large (maximum is {LARGEST} bytes)")
 
 
 def relay_to_user(

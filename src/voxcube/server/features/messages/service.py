@@ -17,6 +17,7 @@ from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.inbox import LISTED
 
+LARGEST = 256 * 1024  # bytes of an encoded message, whichever adapter it came by
 KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
 GROUP_TYPES = (DialogType.GROUP, DialogType.PUBLIC, DialogType.BROADCAST)
 
@@ -66,7 +67,6 @@ class Draft:
     quiet: bool = False  # stored, but delivered to nobody
     silent: bool = False  # no push
     destroy_after: int | None = None  # seconds that it may be seen for
-    largest: int = 0  # bytes that it may be encoded, where its door has not seen to that
     pending: dict[str, Draft] = field(default_factory=dict)  # the session's last unfinished message by dialog
     source: Any = None
     origin: bytes = b""
@@ -229,8 +229,8 @@ class MessageService:
             self._encoder.encode(draft)
         except ValueError as error:  # XML cannot carry a name or a text that REST can
             raise Invalid(str(error)) from None
-        if draft.largest and sum(map(len, draft.encoded)) > draft.largest:
-            raise Invalid(f"The message is too large (maximum is {draft.largest} bytes)")
+        if sum(map(len, draft.encoded)) > LARGEST:
+            raise Invalid(f"The message is too large (maximum is {LARGEST} bytes)")
         if not draft.save or facts is None:  # a message to oneself is relayed only
             self.relay(draft.pending, draft.dialog_id, lambda: self._relayed(draft))
             return

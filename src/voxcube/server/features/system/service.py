@@ -6,10 +6,8 @@ from typing import Any, Protocol
 
 from voxcube.server.core.errors import Blocked, Invalid, NotFound
 from voxcube.server.core.ids import Ids
-from voxcube.server.features.messages.service import FactSource
+from voxcube.server.features.messages.service import LARGEST, FactSource
 from voxcube.server.features.privacy.service import PrivacyService
-
-LARGEST = 256 * 1024  # bytes of a stanza, whichever door it came by
 
 
 class Headlines(Protocol):

@@ -6,7 +6,7 @@ from voxcube.server.c2s.feature import Feature
 from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest, NotFound
 from voxcube.server.delivery.router import CHAT, OWN, Parcel, Router
-from voxcube.server.features.messages.encode import relayed_tail
+from voxcube.server.features.messages.encode import check_size, relayed_tail
 from voxcube.server.features.messages.xmpp import drop_copies
 from voxcube.server.features.system.service import SystemService
 from voxcube.xmpp.jid import Jid, parse_user_local
@@ -30,7 +30,9 @@ class SystemStanzas:
         drop_copies(stanza)
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
         kind, origin = (OWN, session.address) if to_user == user_id else (CHAT, b"")
-        self._router.send(Parcel(kind, app_id, to_user, "", 0, head, relayed_tail(stanza, "headline"), origin))
+        tail = relayed_tail(stanza, "headline")
+        check_size(tail)
+        self._router.send(Parcel(kind, app_id, to_user, "", 0, head, tail, origin))
 
     def _recipient(self, session: Session, stanza: Element) -> int:
         try:
