@@ -72,7 +72,10 @@ CASES = [
 
 
 def test_every_route_is_in_the_table(world: World) -> None:
-    routes = [*sessions_rest.routes(world.sessions), *users_rest.routes(world.users, world.removal, world.doorkeeper)]
+    routes = [
+        *sessions_rest.routes(world.sessions),
+        *users_rest.routes(world.users, world.directory, world.removal, world.doorkeeper),
+    ]
     assert {f"{route.method} {route.path}" for route in routes} == {case.route for case in CASES}
 
 

@@ -50,6 +50,7 @@ from voxcube.server.features.system import rest as system_rest
 from voxcube.server.features.system.encode import SystemHeadlines
 from voxcube.server.features.system.service import SystemService
 from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.directory import Directory
 from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
@@ -143,6 +144,7 @@ class World:
             tokens=self.token_store,
             cache=self.cache,
         )
+        self.directory = Directory(users=self.users, store=self.user_store, cache=self.cache)
         self.removal = Removal(
             users=self.user_store,
             tokens=self.token_store,
@@ -172,7 +174,9 @@ class World:
         self.changes = DialogChanges(dialogs=self.dialogs, cache=self.cache, transactions=writer, clock=self.clock)
         self.endings = DialogEndings(cache=self.cache, transactions=writer, clock=self.clock)
         occupants = OccupantStore(database)
-        self.people = DialogPeople(dialogs=self.dialog_store, occupants=occupants, users=self.users)
+        self.people = DialogPeople(
+            dialogs=self.dialog_store, occupants=occupants, users=self.users, directory=self.directory
+        )
         self.dialog_admin = DialogAdmin(
             service=self.dialogs,
             changes=self.changes,
@@ -236,7 +240,7 @@ class World:
         )
         self.routes = [
             *sessions_rest.routes(self.sessions),
-            *users_rest.routes(self.users, self.removal, self.doorkeeper),
+            *users_rest.routes(self.users, self.directory, self.removal, self.doorkeeper),
             *dialogs_rest.routes(self.dialogs, "chat.example.org"),
             *rest_admin.routes(self.dialog_admin, "chat.example.org"),
             *rest_changes.routes(self.changes, self.endings, self.people, "chat.example.org"),

@@ -93,6 +93,7 @@ from voxcube.server.features.system.service import SystemService
 from voxcube.server.features.typing import xmpp as typing
 from voxcube.server.features.typing.service import TypingService
 from voxcube.server.features.users import rest as users_rest
+from voxcube.server.features.users.directory import Directory
 from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
@@ -254,6 +255,7 @@ class App:
         accounts = UserService(
             users=users, passwords=passwords, transactions=writer, clock=clock, tokens=tokens, cache=cache
         )
+        directory = Directory(users=accounts, store=users, cache=cache)
         removal = Removal(users=users, tokens=tokens, cache=cache, transactions=writer, clock=clock)
         sessions = SessionService(
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
@@ -533,7 +535,7 @@ class App:
         endings = DialogEndings(cache=cache, transactions=writer, clock=clock)
         routes = [
             *sessions_rest.routes(sessions),
-            *users_rest.routes(accounts, removal, doorkeeper),
+            *users_rest.routes(accounts, directory, removal, doorkeeper),
             *dialogs_rest.routes(dialog_service, config.domain),
             *rest_admin.routes(
                 DialogAdmin(
@@ -548,7 +550,7 @@ class App:
             *rest_changes.routes(
                 dialog_changes,
                 endings,
-                DialogPeople(dialogs=dialogs, occupants=occupants, users=accounts),
+                DialogPeople(dialogs=dialogs, occupants=occupants, users=accounts, directory=directory),
                 config.domain,
             ),
             *history_rest.routes(history),

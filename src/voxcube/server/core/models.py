@@ -33,6 +33,10 @@ class Turn(NamedTuple):
 NO_TURN = Turn()
 
 
+#: Who sees a field of other users: guests too, users with an account, or only the user itself.
+VISIBLE_TO = ("everyone", "users", "nobody")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSettings:
     """What an operator may switch per application (rest §2)."""
@@ -43,6 +47,9 @@ class AppSettings:
     chat_alerts: bool = True
     group_subscribe: bool = False
     password_min_length: int = 8
+    email_visible_to: str = "users"  # of VISIBLE_TO: who sees other users' e-mail addresses
+    phone_visible_to: str = "users"
+    guests_list_users: bool = False  # whether guests find users who are in none of their dialogs
     require_password_for_account_changes: bool = False  # to change login, e-mail or phone
     message_days: int = 0  # how long messages are kept; 0 = for ever
     erase_messages: bool = False  # whether those of a deleted user go with it

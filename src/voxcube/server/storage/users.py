@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, or_, select, update
 
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import Condition, Listing, Order
-from voxcube.server.core.models import User
+from voxcube.server.core.models import DialogType, User
 from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, starts_with, values, where
-from voxcube.server.storage.schema import nodes, presence, user_tags, users
+from voxcube.server.storage.schema import dialogs, members, nodes, presence, user_tags, users
 from voxcube.server.storage.sql import Query, bulk_insert, in_list
 
 #: In the order of `User`'s constructor arguments below.
@@ -103,6 +103,34 @@ _IS_ONLINE = users.c.id.in_(
     .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now"))
 )
 _ONLINE = paged(select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
+_ONLINE_AMONG = paged(
+    select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE, in_list(users.c.id, "ids")).order_by(users.c.id), "app", "now", "ids"
+)
+_own, _other = members.alias(), members.alias()
+_IN_OWN_DIALOGS = (
+    select(_other.c.user_id)
+    .select_from(_own.join(_other, _other.c.dialog_id == _own.c.dialog_id))
+    .where(
+        *(_own.c.user_id == bindparam("user"), _own.c.active, _own.c.type != int(DialogType.BROADCAST)),
+        _other.c.active,
+    )
+)
+# Everybody in the application reads its broadcasts; those who write to them are their people.
+_IN_BROADCASTS = (
+    select(members.c.user_id)
+    .select_from(members.join(dialogs, dialogs.c.id == members.c.dialog_id))
+    .where(
+        *(dialogs.c.app_id == bindparam("app"), dialogs.c.type == int(DialogType.BROADCAST), members.c.active),
+        or_(members.c.admin, members.c.user_id == dialogs.c.owner_id),
+    )
+)
+_AROUND = Query(
+    select(users.c.id)
+    .where(_SAME_APP, or_(users.c.id.in_(_IN_OWN_DIALOGS), users.c.id.in_(_IN_BROADCASTS)))
+    .order_by(users.c.id)
+    .limit(bindparam("limit")),
+    *("app", "user", "limit"),
+)
 _ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_SAME_APP, _IS_ONLINE), "app", "now")
 
 
@@ -256,10 +284,23 @@ class UserStore:
 
         return [(row[0], row[1]) for row in await self._database.read(read)]
 
-    async def online(self, app_id: int, now: int, *, limit: int, skip: int) -> list[User]:
-        """Users with an available chat session on a living node, in the order of their ids."""
+    async def around(self, app_id: int, user_id: int, limit: int) -> list[int]:
+        """The user itself and those in its dialogs, in the order of their ids."""
+
+        async def read(tx: Tx) -> list[int]:
+            return [row[0] for row in await tx.fetch(_AROUND, app_id, user_id, limit)]
+
+        return sorted({user_id, *await self._database.read(read)})
+
+    async def online(
+        self, app_id: int, now: int, *, limit: int, skip: int, among: Sequence[int] | None = None
+    ) -> list[User]:
+        """Users with an available chat session on a living node, in the order of their ids; ``among``: of these."""
 
         async def read(tx: Tx) -> list[User]:
+            if among is not None:
+                rows = await tx.fetch(_ONLINE_AMONG, app_id, now, list(among), limit, skip)
+                return [_user(row) for row in rows]
             return [_user(row) for row in await tx.fetch(_ONLINE, app_id, now, limit, skip)]
 
         return await self._database.read(read)

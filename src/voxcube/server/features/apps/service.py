@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from voxcube.server.core.clock import Clock
 from voxcube.server.core.errors import Invalid, NotFound
-from voxcube.server.core.models import App, AppSettings, NewApp
+from voxcube.server.core.models import VISIBLE_TO, App, AppSettings, NewApp
 from voxcube.server.storage import apps, counters, extensions
 from voxcube.server.storage.database import Tx
 
@@ -20,6 +20,7 @@ KEYS = ("auth_key", "auth_secret", "admin_api_key")
 MAX_CUSTOM_FIELDS = 3  # rest §2
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LARGEST = {"password_min_length": 128}
+_CHOICES = {"email_visible_to": VISIBLE_TO, "phone_visible_to": VISIBLE_TO}
 _ZERO = {"message_days"}  # may be 0
 
 
@@ -154,6 +155,10 @@ def _read(key: str, current: object, text: str) -> object:
         if not re.fullmatch(r"[0-9]{1,6}", text) or not smallest <= int(text) <= largest:
             raise ValueError(f"must be a whole number from {smallest} to {largest}")
         return int(text)
+    if key in _CHOICES:
+        if text not in _CHOICES[key]:
+            raise ValueError(f"must be one of {', '.join(_CHOICES[key])}")
+        return text
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(names) > MAX_CUSTOM_FIELDS:
         raise ValueError(f"may have at most {MAX_CUSTOM_FIELDS} names")

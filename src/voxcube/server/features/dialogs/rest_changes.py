@@ -12,6 +12,7 @@ from voxcube.server.features.dialogs.changes import Change, DialogChanges, Lists
 from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.rest import DialogBody, PermissionsBody, dialog_body
+from voxcube.server.features.users.directory import Viewer
 from voxcube.server.rest.bodies import IdsBody, OutcomeBody, UserBody, user_body
 from voxcube.server.rest.filters import refuse_unknown
 from voxcube.server.rest.paging import Paged, listing
@@ -118,7 +119,7 @@ def routes(changes: DialogChanges, endings: DialogEndings, people: DialogPeople,
         refuse_unknown(call.tree, OccupantsPage)
         asked = listing(Paged(limit=call.params.limit, skip=call.params.skip), [], sortable=())
         total, users = await people.page(
-            call.app_id, call.user_id, call.object_id("id"), limit=asked.limit, skip=asked.skip
+            Viewer.of(call.session), call.object_id("id"), limit=asked.limit, skip=asked.skip
         )
         bodies = [user_body(user) for user in users]
         items = [OccupantBody(**msgspec.structs.asdict(body), user=body) for body in bodies]

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from voxcube.server.core.errors import Forbidden
 from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import User
+from voxcube.server.features.users.directory import Directory, Viewer
 from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.fields import WRITABLE
 from voxcube.server.features.users.removal import Removal
@@ -118,7 +119,7 @@ _FILTERS_V1 = {
 del _FILTERS_V1["user_tags"]
 
 
-def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> list[Route]:
+def routes(service: UserService, directory: Directory, removal: Removal, doorkeeper: Doorkeeper) -> list[Route]:
     """The routes of this feature."""
 
     async def sign_up(call: Call[SignUp]) -> UserAnswer:
@@ -171,14 +172,14 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
         return Nothing()
 
     async def get(call: Call[Nothing]) -> UserAnswer:
-        return _one(await service.get(call.app_id, call.integer("id")))
+        return _one(await directory.get(Viewer.of(call.session), call.integer("id")))
 
     async def get_external(call: Call[Nothing]) -> UserAnswer:
-        return _one(await service.by_external(call.app_id, str(call.path["external"])))
+        return _one(await directory.by_external(Viewer.of(call.session), str(call.path["external"])))
 
     def look_up(path: str, field: str) -> Route:
         async def found(call: Call[Any]) -> UserAnswer:
-            return _one(await service.look_up(call.app_id, field, getattr(call.params, field)))
+            return _one(await directory.look_up(Viewer.of(call.session), field, getattr(call.params, field)))
 
         return Route(
             method="GET",
@@ -193,7 +194,7 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
     async def page(call: Call[Paged]) -> UsersAnswer:
         wanted = conditions(call.tree, {**_FILTERS, **_DATES}, parameters=Paged, operators=_OPERATORS)
         asked = listing(call.params, wanted, sortable=(*STAND_ALONE, *_DATES))
-        asked, total, users = await service.page(call.app_id, asked)
+        asked, total, users = await directory.page(Viewer.of(call.session), asked)
         return UsersAnswer(asked.limit, asked.skip, total, [user_body(user) for user in users])
 
     async def walk(call: Call[NumberedUsers]) -> NumberedUsersAnswer:
@@ -204,24 +205,26 @@ def routes(service: UserService, removal: Removal, doorkeeper: Doorkeeper) -> li
             conditions=conditions_v1(call.tree, _FILTERS_V1),
             order=order_v1(call.params.order, _FILTERS_V1),
         )
-        return _numbered(number, asked, *await service.walk(call.app_id, asked))
+        return _numbered(number, asked, *await directory.walk(Viewer.of(call.session), asked))
 
     async def by_full_name(call: Call[ByFullName]) -> NumberedUsersAnswer:
         refuse_unknown(call.tree, ByFullName)
         number, asked = numbered(call.params)
-        return _numbered(number, asked, *await service.by_full_name(call.app_id, call.params.full_name, asked))
+        return _numbered(
+            number, asked, *await directory.by_full_name(Viewer.of(call.session), call.params.full_name, asked)
+        )
 
     async def by_tags(call: Call[ByTags]) -> NumberedUsersAnswer:
         refuse_unknown(call.tree, ByTags)
         number, asked = numbered(call.params)
-        return _numbered(number, asked, *await service.by_tags(call.app_id, call.params.tags, asked))
+        return _numbered(number, asked, *await directory.by_tags(Viewer.of(call.session), call.params.tags, asked))
 
     async def online(call: Call[Online]) -> OnlineUsers | OnlineCount:
         refuse_unknown(call.tree, Online)
         if call.params.count:
             return OnlineCount(await service.count_online(call.app_id))
         asked = listing(Paged(limit=call.params.limit, offset=call.params.offset), [], sortable=())
-        users = await service.online(call.app_id, limit=asked.limit, skip=asked.skip)
+        users = await directory.online(Viewer.of(call.session), limit=asked.limit, skip=asked.skip)
         return OnlineUsers([user_body(user) for user in users])
 
     user = Caller.USER

@@ -33,7 +33,7 @@ KEYS_AT_ONCE = 1000  # told to other nodes in one event
 
 
 class UserService:
-    """Makes accounts and finds them."""
+    """Makes accounts and finds them; lists with ``among`` are of those users only."""
 
     def __init__(
         self,
@@ -229,12 +229,12 @@ class UserService:
             raise NotFound("User does not exist")
         return user
 
-    async def look_up(self, app_id: int, field: str, value: str) -> User:
+    async def look_up(self, app_id: int, field: str, value: str, *, among: Sequence[int] | None = None) -> User:
         """The one user whose ``field`` (of LOOK_UPS) is ``value``. Raises NotFound, Invalid for a blank value."""
         if not value.strip():
             raise Invalid({field: ["can't be blank"]})
         listing = Listing(conditions=[_phones(Condition(field, "eq", value))], limit=1)
-        _, users = await self._users.page(app_id, listing)
+        _, users = await self._users.page(app_id, _among(listing, among))
         if not users:
             raise NotFound("User does not exist")
         return users[0]
@@ -246,7 +246,9 @@ class UserService:
             raise NotFound("User does not exist")
         return user
 
-    async def page(self, app_id: int, listing: Listing) -> tuple[Listing, int, list[User]]:
+    async def page(
+        self, app_id: int, listing: Listing, *, among: Sequence[int] | None = None
+    ) -> tuple[Listing, int, list[User]]:
         """One page of users: the listing that was applied, how many match it, and the page.
 
         Raises Invalid unless one of the conditions names users closely enough (rest §4.3): nobody may walk through all.
@@ -258,10 +260,12 @@ class UserService:
                 if len(condition.value) < START_WITH_MIN:
                     raise Invalid({condition.field: [f"start_with needs at least {START_WITH_MIN} characters"]})
                 listing = dataclasses.replace(listing, limit=min(listing.limit, START_WITH_LIMIT))
-        total, users = await self._users.page(app_id, _with_phones(listing))
+        total, users = await self._users.page(app_id, _among(_with_phones(listing), among))
         return listing, total, users
 
-    async def walk(self, app_id: int, listing: Listing) -> tuple[int, list[User]]:
+    async def walk(
+        self, app_id: int, listing: Listing, *, among: Sequence[int] | None = None
+    ) -> tuple[int, list[User]]:
         """How many users match, and one page of them, whatever the conditions: the list of version 1 (rest §4.4).
 
         Raises Forbidden where the application's setting has switched it off.
@@ -272,25 +276,29 @@ class UserService:
             raise Forbidden(
                 "Users retrieving forbidden in admin panel, application settings. Use GET /users/v2 (Retrieve users V2)"
             )
-        return await self._users.page(app_id, _with_phones(listing))
+        return await self._users.page(app_id, _among(_with_phones(listing), among))
 
-    async def by_full_name(self, app_id: int, full_name: str, listing: Listing) -> tuple[int, list[User]]:
+    async def by_full_name(
+        self, app_id: int, full_name: str, listing: Listing, *, among: Sequence[int] | None = None
+    ) -> tuple[int, list[User]]:
         """Users whose name contains ``full_name``, in any case. Raises Invalid."""
         if not full_name.strip():
             raise Invalid({"full_name": ["can't be blank"]})
         condition = Condition("full_name", "ctn", full_name.strip()[:256])
-        return await self._users.page(app_id, dataclasses.replace(listing, conditions=[condition]))
+        return await self._users.page(app_id, _among(dataclasses.replace(listing, conditions=[condition]), among))
 
-    async def by_tags(self, app_id: int, tags: Sequence[str], listing: Listing) -> tuple[int, list[User]]:
+    async def by_tags(
+        self, app_id: int, tags: Sequence[str], listing: Listing, *, among: Sequence[int] | None = None
+    ) -> tuple[int, list[User]]:
         """Users with any of ``tags``. Raises Invalid."""
         if not tags:
             raise Invalid({"tags": ["can't be blank"]})
         conditions = [Condition("user_tags", "in", list(tags))]
-        return await self._users.page(app_id, dataclasses.replace(listing, conditions=conditions))
+        return await self._users.page(app_id, _among(dataclasses.replace(listing, conditions=conditions), among))
 
-    async def online(self, app_id: int, *, limit: int, skip: int) -> list[User]:
+    async def online(self, app_id: int, *, limit: int, skip: int, among: Sequence[int] | None = None) -> list[User]:
         """Users who have an available chat session, on whatever node."""
-        return await self._users.online(app_id, self._clock.now(), limit=limit, skip=skip)
+        return await self._users.online(app_id, self._clock.now(), limit=limit, skip=skip, among=among)
 
     async def count_online(self, app_id: int) -> int:
         """How many users have an available chat session."""
@@ -303,6 +311,13 @@ class UserService:
     async def find(self, app_id: int, ids: Sequence[int]) -> dict[int, User]:
         """Those of ``ids`` that are users of the application, by id."""
         return {user.id: user for user in await self._users.by_ids(app_id, _possible(ids))}
+
+
+def _among(listing: Listing, ids: Sequence[int] | None) -> Listing:
+    """The list of those of these users only; None: of all."""
+    if ids is None:
+        return listing
+    return dataclasses.replace(listing, conditions=[*listing.conditions, Condition("id", "in", list(ids))])
 
 
 def _with_phones(listing: Listing) -> Listing:
