@@ -122,6 +122,20 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks."""
+
+    app_id: int
+    user_id: int
+    guest: bool
+
+    @classmethod
+    def of(cls, session: Session) -> Viewer:
+        """The user of a session; a guest's session is one that requests do not extend (rest §3.1)."""
+        return cls(session.app_id, session.user_id or 0, session.fixed)
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What let a user into the chat: the hash of a session token, or None for the password of this version."""
 

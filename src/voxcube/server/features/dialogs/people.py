@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from voxcube.server.core.errors import NotFound
-from voxcube.server.core.models import Dialog, Member, User
+from voxcube.server.core.models import Dialog, Member, User, Viewer
 from voxcube.server.features.dialogs.roles import check_inside
-from voxcube.server.features.users.directory import Directory, Viewer
+from voxcube.server.features.users.directory import Directory
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.occupants import OccupantStore

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from voxcube.server.core.ids import MAX_INTEGER_ID
+from voxcube.server.core.models import Viewer
 from voxcube.server.features.dialogs.changes import Change, DialogChanges, Lists
 from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.rest import DialogBody, PermissionsBody, dialog_body
-from voxcube.server.features.users.directory import Viewer
 from voxcube.server.rest.bodies import IdsBody, OutcomeBody, UserBody, user_body
 from voxcube.server.rest.filters import refuse_unknown
 from voxcube.server.rest.paging import Paged, listing

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.listing import Listing
-from voxcube.server.core.models import App, Session, User
+from voxcube.server.core.models import App, User, Viewer
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.users import UserStore
 
 #: People in the dialogs of a guest, whom it may find: so many at most, those who have been users for longest.
 AROUND_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who asks."""
-
-    app_id: int
-    user_id: int
-    guest: bool
-
-    @classmethod
-    def of(cls, session: Session) -> Viewer:
-        """The user of a session; a guest's session is one that requests do not extend (rest §3.1)."""
-        return cls(session.app_id, session.user_id or 0, session.fixed)
 
 
 class Directory:

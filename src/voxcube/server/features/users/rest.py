@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from voxcube.server.core.errors import Forbidden
 from voxcube.server.core.listing import Listing
-from voxcube.server.core.models import User
-from voxcube.server.features.users.directory import Directory, Viewer
+from voxcube.server.core.models import User, Viewer
+from voxcube.server.features.users.directory import Directory
 from voxcube.server.features.users.doorkeeper import Doorkeeper
 from voxcube.server.features.users.fields import WRITABLE
 from voxcube.server.features.users.removal import Removal
