@@ -125,7 +125,7 @@ async def test_what_is_being_erased_already_holds_up_nothing(world: World) -> No
     await one.delete(f"/chat/Dialog/clearHistory/{cleared}", params={"force": 1})
     await one.delete(f"/chat/Dialog/{deleted}", params={"force": 1})
     world.clock.advance(5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await world.retention.remove_expired()
     assert await rows(world, messages) == 2
     assert await seen(one, kept) == []

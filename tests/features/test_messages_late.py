@@ -131,7 +131,7 @@ async def test_a_sender_waits_for_what_is_being_kept(stage: Node, monkeypatch: p
     monkeypatch.setattr(LateDelivery, "_keep_batch", stuck)
     monkeypatch.setattr(service, "KEEPING", 20)
     one.send("".join(message(bob.jid, stage.message_id(), "later", "") for _ in range(200)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not waiting:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

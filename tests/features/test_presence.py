@@ -62,7 +62,7 @@ async def test_odd_kinds_and_addresses_are_passed_over(stage: Node) -> None:
 
 
 async def online(node: Node, person: Person, sessions: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while {row[0]: row[1] for row in await node.app.database.fetch(_ONLINE)}.get(person.id, 0) != sessions:
             await asyncio.sleep(0.02)
 

@@ -61,4 +61,4 @@ def me(cube: Client) -> int:
 
 
 async def next_of(stream: EventStream[Any]) -> Any:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), 30)

@@ -303,7 +303,7 @@ async def test_the_sessions_of_a_node_that_dies_are_gone(
         await befriend(alice.cube, bob.cube)
         presences = alice.cube.chat.contacts.presences()
         cluster.bus.interrupt()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await anext(presences) == PresenceEvent(bob.user_id, available=False)
         cluster.bus.restore()
         assert await next_of(presences) == PresenceEvent(bob.user_id, available=True)

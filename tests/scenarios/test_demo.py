@@ -68,7 +68,7 @@ async def test_the_demo_keeps_its_people_and_the_examples_meet(tmp_path: Path) -
         assert facts["auth_key"] in card
         assert f"http://127.0.0.1:{ports['http']}" in card
         server.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await server.wait() == 0
 
     async with program(*demo(data, ports), cwd=tmp_path) as server:
@@ -77,14 +77,14 @@ async def test_the_demo_keeps_its_people_and_the_examples_meet(tmp_path: Path) -
         await _tour(tmp_path, data / "demo.json")
         await _examples_meet(tmp_path, data / "demo.json")
         server.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await server.wait() == 0
 
 
 async def _tour(directory: Path, facts: Path) -> None:
     async with program(sys.executable, str(EXAMPLES / "group_tour.py"), str(facts), cwd=directory) as tour:
         output = await line_with(tour, "bob's history")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await tour.wait() == 0
     for line in ("bob reads instead: Lunch at noon?", "alice sees 👍", "bob finds: Lunch at noon?"):
         assert line in output

@@ -129,7 +129,7 @@ def fill(directory: Path) -> None:
 
 async def stalled(crowd: Crowd) -> None:
     """Until nothing was confirmed for a while."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             before = crowd.confirmed
             await asyncio.sleep(0.5)

@@ -240,7 +240,7 @@ async def test_its_first_requests_over_rest(node: Node) -> None:
             f"content-type: application/json; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
             f"host: localhost\r\nconnection: close\r\n\r\n{body}".encode()
         )
-        head, _, content = (await asyncio.wait_for(reader.read(), 10)).decode().partition("\r\n\r\n")
+        head, _, content = (await asyncio.wait_for(reader.read(), 30)).decode().partition("\r\n\r\n")
         writer.close()
         status, *lines = head.split("\r\n")
         return (

@@ -97,7 +97,7 @@ async def test_a_mutual_block_of_the_javascript_sdk(node: Node) -> None:
             await theirs.call("chat.getLastUserActivity", ann.id)
         for user, body in ((mine, "from ann"), (theirs, "from bob")):
             await write(user, group, body)
-            assert (await asyncio.wait_for(anext(seen), 5)).body == body
+            assert (await asyncio.wait_for(anext(seen), 30)).body == body
         await theirs.call("chat.sendIsTypingStatus", ann.id)
         await theirs.call("chat.sendIsTypingStatus", group)
         for user in (mine, theirs):
@@ -179,7 +179,7 @@ async def test_our_sdk_against_the_javascript_one(node: Node) -> None:
 
 
 async def until(met: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not met():
             await asyncio.sleep(0.01)
 
@@ -247,7 +247,7 @@ async def test_last_activity_on_two_nodes(postgres_server: PostgresServer, tmp_p
         activity = alice.cube.chat.last_activity
 
         async def next_seconds() -> int:
-            return (await asyncio.wait_for(told.get(), 10)).seconds
+            return (await asyncio.wait_for(told.get(), 30)).seconds
 
         await activity.subscribe(bob.user_id, told.put_nowait)
         assert await next_seconds() == 0

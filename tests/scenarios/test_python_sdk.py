@@ -238,7 +238,7 @@ async def test_who_is_online(meeting: Meeting) -> None:
 
     async def until(wanted: set[int], unwanted: set[int]) -> set[int]:
         """Who is online, once that is known on all nodes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 online = {user.id for user in await ann.users.online()}
                 if wanted <= online and not unwanted & online:

@@ -16,7 +16,7 @@ from tests.support.node import PASSWORD, Node, Person, running
 from tests.support.sdk_users import browser, client
 from voxcube.client import DialogType, EventStream, JoinEvent, KickEvent, LeaveEvent
 
-SECONDS = 10
+SECONDS = 30
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from voxcube.client import DialogType, EventStream, StanzaError
 
 PERFECT, SLOW, LOSSY = Weather(), Weather(delay=0.08), Weather(delay=0.02, drop=0.2)
 BAD_WEATHERS = pytest.mark.parametrize("weather", [SLOW, LOSSY], ids=["slow", "lossy"])
-SECONDS = 10
+SECONDS = 30
 
 
 @pytest.fixture

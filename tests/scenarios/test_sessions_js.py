@@ -68,7 +68,7 @@ async def test_users(world: World) -> None:
         await other.call("createSession", {"login": "ann", "password": PASSWORD})
         await other.call("chat.connect", {"userId": ann.id, "password": PASSWORD})
         await other.settle()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (await js.call("users.getOnlineCount"))["count"]:
                 await asyncio.sleep(0.1)  # the table of who is online follows within a second
         assert [user["id"] for user in (await js.call("users.listOnline"))["users"]] == [ann.id]

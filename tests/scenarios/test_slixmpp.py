@@ -16,7 +16,7 @@ from voxcube.client import Client, EventStream, StanzaError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SECONDS = 10
+SECONDS = 30
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -19,7 +19,7 @@ from voxcube.client import Contact, ContactChange, ContactRequest, EventStream, 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SECONDS = 10
+SECONDS = 30
 EVENTS = ("session_start", "roster_update", "presence_subscribe", "presence_available", "presence_unavailable")
 
 

@@ -60,7 +60,7 @@ async def login(node: Node, person: Person, resource: str | None = None) -> Peer
 
 async def nobody(node: Node) -> None:
     """Waits until the server knows of no connection."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while node.app.hub.connected:
             await asyncio.sleep(0.02)
 

@@ -50,7 +50,7 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
 async def hung_up(node: Node) -> AsyncIterator[None]:
     yield
     await node.hang_up()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while node.app.hub.connected:
             await asyncio.sleep(0.01)
 
@@ -85,7 +85,7 @@ async def test_an_address_holds_so_many_connections_without_a_login(node: Node, 
     await (await node.connect(door)).open()
     await (await node.connect(door)).end("policy-violation")
     await others[0].close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(node.app.hub.connected) > MOST + 1:
             await asyncio.sleep(0.01)
     await (await node.connect(door)).open()
@@ -249,7 +249,7 @@ async def test_a_renewed_certificate_is_shown_from_sighup_on(tmp_path: Path) -> 
             return {await certificate_at(server.addresses[door], starttls=door == "xmpp") for door in doors}
 
         async def logged(text: str) -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while text not in server.log():
                     await asyncio.sleep(0.02)
 

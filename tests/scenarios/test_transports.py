@@ -86,7 +86,7 @@ async def person(
 
 
 async def next_of(stream: EventStream[Any]) -> Any:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), 30)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -144,7 +144,7 @@ async def test_typing_and_markers_and_carbons(url: str, tmp_path: Path, weather:
         for _ in range(12 if weather.drop else 1):
             await alice.cube.chat.typing(to_user=bob.user_id)
             await bob.cube.chat.mark_read(seen)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             event = await anext(typing)
             assert (event.user_id, event.is_typing) == (alice.user_id, True)
             assert (await anext(read)).message_id == message.id
@@ -261,7 +261,7 @@ async def test_the_table_of_who_is_online_spans_the_nodes(url: str, tmp_path: Pa
         bob = await cluster.seat("bob", 1)
 
         async def online(seats: int, login: str) -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while seats != await sessions_of(cluster.nodes[0].database, cluster.user(login), SystemClock().now()):
                     await asyncio.sleep(0.05)
 
@@ -321,7 +321,7 @@ async def test_a_session_is_resumed_on_its_own_node_only(url: str, tmp_path: Pat
         await bob.send("group", dialog_id=group.id)
         await bob.send("private", to=alice)
         await alice.cube.chat.reconnect()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert {(await anext(messages)).body, (await anext(messages)).body} == {"group", "private"}
             await bob.send("live", to=alice)
             assert (await anext(messages)).body == "live"

@@ -97,7 +97,7 @@ async def pair(server: tuple[ServerProcess, dict[str, Any]], request: pytest.Fix
 
 
 async def next_of(stream: EventStream[Any]) -> Any:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), 30)
 
 
 async def test_a_private_chat(pair: Pair) -> None:

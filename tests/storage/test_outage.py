@@ -233,6 +233,6 @@ async def test_a_full_queue_says_so_until_the_database_is_back(database_url: str
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(store.writer.room(), 0.2)
         away = False
-        await asyncio.wait_for(store.writer.room(), 3)
+        await asyncio.wait_for(store.writer.room(), 30)
         assert [send.error for send in (await putting).values() if send.error is not None] == []
         assert await stored(store, DIALOG) == [mid(n) for n in range(25)]

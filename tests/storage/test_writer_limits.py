@@ -71,8 +71,8 @@ async def test_any_number_may_wait_for_what_is_queued() -> None:
     waiting = [asyncio.create_task(writer.settled("d")) for _ in range(3000)]
     await asyncio.sleep(0.01)
     database.gate.set()
-    assert (await asyncio.wait_for(change, 2)).error is None
-    await asyncio.wait_for(asyncio.gather(*waiting), 2)
+    assert (await asyncio.wait_for(change, 30)).error is None
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
     await writer.close()
 
 
@@ -88,7 +88,7 @@ async def test_a_callback_that_fails_leaves_nobody_waiting() -> None:
     waiting = asyncio.create_task(writer.settled("d"))
     await asyncio.sleep(0)
     database.gate.set()
-    await asyncio.wait_for(waiting, 2)
+    await asyncio.wait_for(waiting, 30)
     await writer.close()
 
 
@@ -105,9 +105,9 @@ async def test_what_comes_after_the_end_is_refused() -> None:
     database.gate.set()
     assert (await change).error is None
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(late_job, 2)
+        await asyncio.wait_for(late_job, 30)
     await closing
-    late = await asyncio.wait_for(put(writer, "d"), 2)
+    late = await asyncio.wait_for(put(writer, "d"), 30)
     assert isinstance(late.error, Unavailable)
     with pytest.raises(Unavailable):
         await writer.run(job)

@@ -90,7 +90,7 @@ class Browser:
         if process is not None and process.returncode is None:
             process.terminate()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await process.wait()
             except TimeoutError:
                 process.kill()

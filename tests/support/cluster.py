@@ -20,7 +20,7 @@ from voxcube.xmpp.xml import Element
 
 PASSWORD = "correct horse"
 MUCH = 2**31
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Written(NamedTuple):

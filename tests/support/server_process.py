@@ -14,8 +14,8 @@ from tests.support.threads import run_in_thread
 from voxcube.server.accounts import Accounts
 from voxcube.server.config import Config
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
 #: The source tree the server runs from; SERVER_SOURCE in the environment names another one, for comparisons.
 SOURCE = Path(os.environ.get("SERVER_SOURCE") or Path(__file__).parents[2] / "src")
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.support.components import missing
 
-SECONDS = 15.0
+SECONDS = 60.0
 LOOK_SECONDS = 0.05
 
 

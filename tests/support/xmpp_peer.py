@@ -16,7 +16,7 @@ from voxcube.xmpp.frames import parse_frame
 from voxcube.xmpp.parser import StreamEnd, StreamParser, StreamStart
 from voxcube.xmpp.xml import Element
 
-SECONDS = 5.0  # after which a test fails rather than waits
+SECONDS = 30.0  # after which a test fails rather than waits
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 
 
