@@ -5,6 +5,9 @@ BIN := .venv/bin
 WORKERS ?= 3
 NPM := $(shell command -v npm 2>/dev/null)
 
+# Each of the hundreds of processes that the tests start would compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test bench check format clean
 

@@ -169,4 +169,5 @@ def _environment() -> dict[str, str]:
     """This environment without options of a server, and with our source on the path."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOXCUBE_")}
     environ["PYTHONPATH"] = str(SOURCE)
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the next process need not compile the sources again
     return environ
