@@ -84,6 +84,14 @@ class World:
         ]
         return rows + private
 
+    async def newest(self, dialog_ids: Sequence[str]) -> dict[str, int]:
+        await self.read()
+        found: dict[str, int] = {}
+        for (dialog_id, _), parcels in self.stored.items():
+            if dialog_id in dialog_ids:
+                found[dialog_id] = max(*parcels, found.get(dialog_id, 0), 0)
+        return found
+
 
 class Hiding:
     """`delivery.router.Hiding`: who is kept from whose words; what is not known must be read first."""
@@ -127,6 +135,7 @@ class Node:
             load_members=self._load,
             recover=self._recover,
             positions=world.positions,
+            newest=world.newest,
             now_ms=lambda: 0,
             forgotten=self._forget,
             forget_all=self._clear,

@@ -96,8 +96,11 @@ class Parcels(list[Parcel]):
         super().__init__()
         self.sessions = Sessions()
 
-    def remind(self, dialog_id: str, user_id: int, seq: int) -> None:
+    def remind(self, dialog_id: str, user_id: int, seq: int, origin: bytes = b"") -> None:
         pass
+
+    def awaits(self, dialog_id: str, seq: int) -> bool:
+        return False
 
     def send(self, parcel: Parcel) -> None:
         self.append(parcel)
@@ -213,7 +216,6 @@ class World:
             encoder=MessageEncoder(
                 router,
                 "chat.example.org",
-                redeliver=lambda app_id, user_id, dialog_id, seq: None,
                 keep=lambda app_id, user_id, message_id, stanza: None,
             ),
             private_between=self._private_between,

@@ -240,7 +240,9 @@ class App:
         await cache.follow_generation()  # what changes from here on is noticed
         counts = Counts()
         indexer = search_index.Indexer(database, writer, lambda: counts.stored)
-        queue = MessageQueue(writer, indexer.after_commit)
+        queue = MessageQueue(
+            writer, indexer.after_commit, lambda dialog_id, seq, *users: router.uncertain(dialog_id, seq, *users)
+        )
 
         # Accounts and dialogs.
         users, tokens, dialogs = UserStore(database), TokenStore(database), DialogStore(database)
@@ -325,6 +327,7 @@ class App:
             load_members=cache.dialog,
             recover=late.recover,
             positions=late.positions,
+            newest=late.newest,
             now_ms=clock.now_ms,
             forgotten=heard,
             forget_all=in_doubt,
@@ -395,7 +398,7 @@ class App:
         message_service = MessageService(
             facts=cache,
             store=queue,
-            encoder=MessageEncoder(router, config.domain, redeliver=late.redeliver, keep=late.keep),
+            encoder=MessageEncoder(router, config.domain, keep=late.keep),
             privacy=privacy_service,
             private_between=private_between,
             clock=clock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.resumption import Kept
@@ -24,7 +25,7 @@ class Outgoing:
 
     __slots__ = (
         *("_asked", "_handing", "_kept_bytes", "_out", "_out_bytes", "_paused", "_sent", "_websocket", "_wire"),
-        *("address", "caught", "ended", "held", "hub", "resume_id", "screen", "stream", "user_id"),
+        *("_written_seq", "address", "ended", "held", "hub", "resume_id", "screen", "stream", "user_id"),
     )
 
     def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, websocket: bool) -> None:
@@ -37,7 +38,7 @@ class Outgoing:
         self.ended = False
         self.screen: Screen | None = None  # what keeps stanzas back
         self.held: list[tuple[bytes, bytes, str, int]] | None = None  # what came while late messages are read
-        self.caught: dict[str, int] | None = None  # dialog → up to which late messages were written
+        self._written_seq: dict[str, int] | None = None  # private dialog → highest seq written, or left to the history
         # Not acknowledged: what handing it over means, and with a resume_id the stanza itself.
         self._sent: OutboundQueue[tuple[str, int] | Kept | None] | None = None
         self._asked = False
@@ -67,12 +68,18 @@ class Outgoing:
         if self.held is not None:  # also what has no number: an edit comes behind its message
             self.held.append((head, tail, dialog_id, seq))
             return
-        if seq and self.caught and seq <= self.caught.get(dialog_id, 0):
-            return
+        if seq:
+            if self._written_seq is None:
+                self._written_seq = {}
+            elif seq <= self._written_seq.get(dialog_id, 0):
+                return
         if self.screen is not None and not self.screen.passes(head):
-            if seq and not self.screen.active:  # none of the user's sessions will be shown it
+            # None of the user's sessions will be shown it; but what is before it may not have arrived yet.
+            if seq and not self.screen.active and not self._handing and not self._sent:
                 self.hub.handed.note(dialog_id, self.user_id, seq)
             return
+        if seq:
+            self._written_seq[dialog_id] = seq  # type: ignore[index]
         self.hub.counts.delivered += 1
         data = head + self.address + tail
         self.send_raw(ws_frame(data) if self._websocket else data, framed=True)
@@ -83,6 +90,12 @@ class Outgoing:
             self._keep((dialog_id, seq, head, tail))
         elif self._sent.sent((dialog_id, seq) if seq else None) >= ASK_EVERY:
             self.ask()
+
+    def caught_up(self, upto: Mapping[str, int]) -> None:
+        """What was stored up to these numbers (dialog → seq) was written, or is left to the history."""
+        written = self._written_seq = self._written_seq or {}
+        for dialog_id, seq in upto.items():
+            written[dialog_id] = max(seq, written.get(dialog_id, 0))
 
     def send(self, stanza: bytes) -> None:
         """Writes a stanza that is complete already (a reply)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
@@ -56,21 +56,37 @@ class Gate(Generic[P]):
         self._page = page
         self._waiting = waiting
         self._last: dict[Stream, int] = {}
+        self.streams: Mapping[Stream, int] = self._last  # the known ones, and what has gone out of each
         self._gaps: dict[Stream, _Gap[P]] = {}
+        self._finishing: set[Stream] = set()  # stopped as soon as nothing is missing
 
     def start(self, stream: Stream, seq: int) -> None:
         """Listens to a stream from `seq` + 1 on; of a stream that is known nothing changes."""
         self._last.setdefault(stream, seq)
+        self._finishing.discard(stream)
+
+    def finish(self, stream: Stream) -> None:
+        """Stop the stream once everything up to its highest known number has gone out."""
+        if stream in self._gaps:
+            self._finishing.add(stream)
+        else:
+            self.stop(stream)
 
     def stop(self, stream: Stream) -> None:
         """Nobody here listens to the stream any more."""
         self._last.pop(stream, None)
+        self._finishing.discard(stream)
         gap = self._gaps.pop(stream, None)
         if gap is not None:
             self._end(gap)
 
     def knows(self, stream: Stream) -> bool:
         return stream in self._last
+
+    def awaits(self, stream: Stream, seq: int) -> bool:
+        """Whether the parcel with this number has yet to go out here."""
+        last = self._last.get(stream)
+        return last is not None and seq > last
 
     def newest(self, stream: Stream) -> int:
         """The highest number of the stream that has been heard of; 0 when nobody here listens to it."""
@@ -149,6 +165,8 @@ class Gate(Generic[P]):
         if last < gap.upto:
             return False
         del self._gaps[stream]
+        if stream in self._finishing:
+            self.stop(stream)
         return True
 
     def _out(self, stream: Stream, seq: int, parcel: P) -> None:

@@ -13,6 +13,7 @@ The hierarchy (each door has one table from these classes to its own errors)::
     │   └── Conflict         the value is acceptable, but taken                         HTTP 422
     ├── TooManyRequests      a rate limit; ``retry_after`` seconds from now             HTTP 429
     └── Unavailable          the server cannot do it now (database away, disk full)     HTTP 503
+        └── Uncertain        the same, and it may have been done all the same           HTTP 503
 """
 
 from __future__ import annotations
@@ -114,3 +115,9 @@ class Unavailable(DomainError):
     def __init__(self, errors: str | FieldErrors | None = None, *, retry_after: int | None = None) -> None:
         super().__init__(errors)
         self.retry_after = retry_after
+
+
+class Uncertain(Unavailable):
+    """The server cannot work now, and lost the answer to a commit: the change is stored wholly or not at all."""
+
+    default = "Service unavailable"

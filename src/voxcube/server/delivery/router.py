@@ -2,7 +2,8 @@
 
 A parcel is encoded once, as the bytes before and after the receiver's address. What was stored passes the gate, so that
 every receiver sees one order; what is only relayed goes out as it comes. A node that is alone has nothing to order:
-its writer commits and reports in the order of the numbers.
+its writer commits and reports in the order of the numbers. Only dialogs with an uncertain commit pass the gate there,
+until it is known what was stored (`reconciler.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from voxcube.server.cluster.tally import Tally
 from voxcube.server.core.models import Turn
 from voxcube.server.delivery.again import Again
 from voxcube.server.delivery.listening import Listening, Positions
+from voxcube.server.delivery.reconciler import Newest, Reconciler
 from voxcube.server.delivery.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -90,13 +92,14 @@ class Router:
         load_members: Callable[[int, str], Awaitable[Any]],
         recover: Callable[[Stream, int, int], Awaitable[dict[int, Parcel]]],
         positions: Positions,
+        newest: Newest,
         now_ms: Callable[[], int],
         forgotten: Callable[[tuple[Any, ...]], None],
         forget_all: Callable[[], None],
         hiding: Hiding,
     ) -> None:
         """`name` is this run of this node's own. `members(dialog)` gives the facts of a dialog or something without
-        `members`, `load_members` reads them."""
+        `members`, `load_members` reads them; `newest(dialogs)` is that of `reconciler.Reconciler`."""
         self.sessions = sessions
         self.alone = bus.alone
         self._bus = bus
@@ -106,7 +109,10 @@ class Router:
         self._forgotten = forgotten
         self._forget_all = forget_all
         self._hiding = hiding
-        self._gate: Gate[Parcel] = Gate(self._deliver, recover)
+        self._recover = recover
+        self._gate: Gate[Parcel] = Gate(self._deliver, self._read)
+        self._ordered = self._gate.streams  # alone: those of dialogs with an uncertain commit, nearly always none
+        self._resent: dict[tuple[Stream, int], bytes] = {}  # what is awaited, and the session that has sent it again
         self._changes: Gate[Parcel] = Gate(self._follow, _nothing, patience=CHANGE_PATIENCE)
         self._again = Again(bus, lambda stream, seq: _DIGEST + _encode((*stream, seq)))
         self._tally = Tally(self.interrupted)
@@ -114,6 +120,7 @@ class Router:
         self.on_beat: Callable[[str], None] = lambda name: None  # a node of this name lives
         self._words: dict[bytes, Callable[[bytes], None]] = {}  # what features say to each other
         self._listening = Listening(bus, self._gate, self._changes, positions, now_ms)
+        self._reconciler = Reconciler(self._gate, self._is_stored, newest, alone=self.alone)
         self._held: dict[str, list[Parcel]] = {}  # group parcels waiting for the dialog's members to be read
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -122,7 +129,10 @@ class Router:
     def send(self, parcel: Parcel) -> None:
         """Delivers a parcel made on this node, here and elsewhere."""
         if self.alone:
-            self._deliver(parcel)
+            if self._ordered:
+                self._send_ordered(parcel)
+            else:
+                self._deliver(parcel)
             return
         mark = _PARCEL
         if parcel.kind < GROUP:
@@ -144,6 +154,18 @@ class Router:
         else:
             self._in_turn(parcel)
 
+    def _send_ordered(self, parcel: Parcel) -> None:
+        """On a node that is alone, while the outcome of some commit is not known."""
+        stream = _stream(parcel)
+        if parcel.seq and self._gate.knows(stream):
+            self._gate.offer(stream, parcel.seq, parcel)
+        else:
+            self._follow(parcel)
+
+    def uncertain(self, dialog_id: str, seq: int, *user_ids: int) -> None:
+        """A message was refused that may be stored. `user_ids` are both users of a private dialog, none for a group."""
+        self._reconciler.uncertain(dialog_id, seq, [(dialog_id, user_id) for user_id in user_ids or (0,)])
+
     def change(self, parcel: Parcel, turn: Turn) -> None:
         """Delivers what tells of a change of a stored message, when it is its turn.
 
@@ -158,7 +180,7 @@ class Router:
 
         `user_id` is somebody at this node in a private dialog, 0 in a group. 0 where all is delivered in order anyway.
         """
-        return 0 if self.alone else self._gate.newest((dialog_id, user_id))
+        return self._gate.newest((dialog_id, user_id)) if self._ordered else 0
 
     def has_others(self, user_id: int, origin: bytes) -> bool:
         """Whether a user may have an available session besides the one with the address `origin`."""
@@ -167,14 +189,36 @@ class Router:
         found = self.sessions.of(user_id)
         return len(found) > 1 or (len(found) == 1 and found[0].address != origin)
 
-    def remind(self, dialog_id: str, user_id: int, seq: int) -> None:
-        """A stored message was sent again: whoever never got it (the node that stored it died before it said so) looks
-        for it. `user_id` is the recipient in a private dialog, 0 in a group."""
+    def remind(self, dialog_id: str, user_id: int, seq: int, origin: bytes = b"") -> None:
+        """A stored message was sent again, by the session with the address `origin`: where it never went out (its
+        commit was uncertain, or the node that stored it died before it published it) it is read and delivered.
+
+        `user_id` is one of the two users in a private dialog, 0 in a group.
+        """
+        stream = (dialog_id, user_id)
+        if origin and self._gate.awaits(stream, seq):
+            self._resent = {key: sender for key, sender in self._resent.items() if self._gate.awaits(*key)}
+            self._resent[stream, seq] = origin
+        self._is_stored(stream, seq)
+
+    def awaits(self, dialog_id: str, seq: int) -> bool:
+        """Whether a stored group message has yet to be delivered here, as soon as it is its turn."""
+        return self._gate.awaits((dialog_id, 0), seq)
+
+    def _is_stored(self, stream: Stream, seq: int) -> None:
+        """Has everything up to `seq` delivered where it was not."""
         if not self.alone:
-            stream = (dialog_id, user_id)
-            slot = user_slot(user_id) if user_id else dialog_slot(dialog_id)
-            self._again.say_how_far(stream, slot, seq)
-            self._gate.hint(stream, seq)
+            dialog_id, user_id = stream
+            self._again.say_how_far(stream, user_slot(user_id) if user_id else dialog_slot(dialog_id), seq)
+        self._gate.hint(stream, seq)
+
+    async def _read(self, stream: Stream, low: int, high: int) -> dict[int, Parcel]:
+        """What the gate misses; a copy of a message is not for the session that has just sent it again."""
+        parcels = await self._recover(stream, low, high)
+        for seq, parcel in parcels.items():
+            if parcel.kind == COPY:
+                parcel.origin = self._resent.pop((stream, seq), b"")
+        return parcels
 
     def tell_forgotten(self, keys: tuple[Any, ...]) -> None:
         """Tells the other nodes which facts have changed; `("member", dialog, user, seq)`: the user joined then."""
@@ -395,6 +439,7 @@ class Router:
         self._again.stop()
         self._tally.close()
         await self._listening.close()
+        await self._reconciler.close()
         await self._gate.close()
         await self._changes.close()
         for task in self._tasks:

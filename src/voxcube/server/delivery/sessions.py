@@ -30,7 +30,10 @@ class Target(Protocol):
         """Whether the user does not look at it, or its connection is broken: it does not count against pushes."""
 
     def deliver(self, head: bytes, tail: bytes, dialog_id: str, seq: int) -> None:
-        """Writes head + address + tail; `seq` > 0 is what acknowledging it hands over (1-1 messages)."""
+        """Writes head + address + tail; `seq` > 0 is what acknowledging it hands over (1-1 messages).
+
+        Within a session each (dialog, seq) is written once, and only behind lower ones.
+        """
 
 
 class Sessions:

@@ -84,10 +84,6 @@ _POSITIONS = Query(
     "users",
 )
 _MEMBERS_VERSION = Query(select(dialogs.c.members_version).where(dialogs.c.id == bindparam("dialog")), "dialog")
-_HANDED = Query(
-    select(members.c.handed).where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user")),
-    *("dialog", "user"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +148,6 @@ class LateStore:
     async def members_version(self, dialog_id: str) -> int:
         """How often the members of a dialog have changed."""
         return await self._database.value(_MEMBERS_VERSION, dialog_id) or 0
-
-    async def handed(self, dialog_id: str, user_id: int) -> int:
-        """The highest seq known in the database to be handed to the user."""
-        return await self._database.value(_HANDED, dialog_id, user_id) or 0
 
 
 def late_message(row: Row) -> LateMessage:

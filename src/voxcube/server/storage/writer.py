@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from voxcube.server.core.counts import Histogram
-from voxcube.server.core.errors import DomainError, Unavailable
+from voxcube.server.core.errors import DomainError, Unavailable, Uncertain
 from voxcube.server.storage.database import (
     Ambiguous,
     Contention,
@@ -260,31 +260,34 @@ class Writer:
 
         try:
             await self._transaction(together, lane, len(changes) + len(jobs))
-        except Exception:  # the slow and certain way: apart
+        except Exception as error:  # the slow and certain way: apart
             if changes:
-                await self._commit_changes(lane, changes)
+                await self._commit_changes(lane, changes, uncertain=isinstance(error, Ambiguous))
             for job in jobs:
                 await self._commit_job(lane, job)
             return
         for job, (good, result) in zip(jobs, results, strict=True):
             _settle(job.future, good, result)
 
-    async def _commit_changes(self, lane: _Lane, changes: list[Change]) -> None:
-        """Commits changes or sets their errors; what is queued behind one refused for an outage joins them."""
-        error = await self._attempt(lane, changes)
+    async def _commit_changes(self, lane: _Lane, changes: list[Change], *, uncertain: bool = False) -> None:
+        """Commits changes or sets their errors; what is queued behind one refused for an outage joins them.
+
+        `uncertain`: an earlier transaction with them may have been committed.
+        """
+        error, uncertain = await self._attempt(lane, changes, uncertain)
         if error is None:
             return
         if _is_outage(error):
-            _refuse(lane, changes, 0, error)
+            _refuse(lane, changes, 0, uncertain)
         elif len(changes) == 1:
             changes[0].error = error
         else:
             for index, change in enumerate(tuple(changes)):  # one of them is bad: it alone gets the error
-                alone = await self._attempt(lane, [change])
+                alone, uncertain_alone = await self._attempt(lane, [change], uncertain)
                 if alone is None:
                     continue
                 if _is_outage(alone):
-                    _refuse(lane, changes, index, alone)
+                    _refuse(lane, changes, index, uncertain_alone)
                     return
                 change.error = alone
 
@@ -295,8 +298,11 @@ class Writer:
         self.commit_changes.add(changes)
         return result
 
-    async def _attempt(self, lane: _Lane, changes: Sequence[Change]) -> Exception | None:
-        """Runs a batch until it is committed (None) or will not be (the reason)."""
+    async def _attempt(self, lane: _Lane, changes: Sequence[Change], uncertain: bool) -> tuple[Exception | None, bool]:
+        """Runs a batch until it is committed (None) or will not be (the reason).
+
+        The flag: whether this or an earlier (`uncertain`) transaction with it may have been committed all the same.
+        """
         conflicts = tries = 0
         while True:
             for change in changes:
@@ -304,21 +310,22 @@ class Writer:
             try:
                 await self._transaction(lambda tx: self._apply(tx, changes), lane, len(changes))
                 lane.give_up = 0.0
-                return None
+                return None, False
             except (Contention, UniqueViolation) as error:
                 # A unique key taken by another node since we looked: the next look finds it.
                 conflicts += 1
                 if conflicts >= ATTEMPTS:
-                    return error
+                    return error, uncertain
                 await asyncio.sleep(BACKOFF[0] * conflicts)
             except (Unreachable, Ambiguous) as error:
+                uncertain = uncertain or isinstance(error, Ambiguous)
                 if not await self._wait_for_database(lane, tries, error):
-                    return Unavailable()
+                    return Unavailable(), uncertain
                 tries += 1
             except Exception as error:
                 if len(changes) == 1 and not isinstance(error, DomainError):
                     log.warning("a change was refused by the database: %s", type(error).__name__)
-                return error
+                return error, uncertain
 
     async def _wait_for_database(self, lane: _Lane, tries: int, error: Exception) -> bool:
         """Waits before the next run; False when the lane's patience with this outage has ended.
@@ -356,7 +363,7 @@ class Writer:
                 tries += 1
             except Ambiguous:
                 # A function is not known to be safe to run twice: its caller must look.
-                _settle(job.future, False, Unavailable())
+                _settle(job.future, False, Uncertain())
                 return
             except Exception as error:
                 _settle(job.future, False, error)
@@ -368,12 +375,19 @@ def _is_outage(error: Exception) -> bool:
     return isinstance(error, Unavailable | Contention)
 
 
-def _refuse(lane: _Lane, changes: list[Change], start: int, error: Exception) -> None:
-    """Refuses changes from `start` on and all that is queued behind them, so that nothing overtakes them."""
+def _refuse(lane: _Lane, changes: list[Change], start: int, uncertain: bool) -> None:
+    """Refuses changes from `start` on and all that is queued behind them, so that nothing overtakes them.
+
+    `uncertain`: those of the batch may be stored all the same; what is behind them was never tried.
+    """
+    tried = Uncertain() if uncertain else Unavailable()
+    for change in changes[start:]:
+        change.error = tried
+    behind = Unavailable()
+    for change in lane.changes:
+        change.error = behind
     changes += lane.changes
     lane.changes.clear()
-    for change in changes[start:]:
-        change.error = error
 
 
 def _settle(future: asyncio.Future[Any], good: bool, result: Any) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from voxcube.server.core.errors import Invalid, NotFound
 from voxcube.server.core.ids import is_object_id
 from voxcube.server.core.listing import Condition
-from voxcube.server.core.models import Dialog, DialogType, StoredMessage
+from voxcube.server.core.models import DialogType, StoredMessage
 from voxcube.server.features.history.service import HistoryService
 from voxcube.server.rest.bodies import iso, iso_ms
 from voxcube.server.rest.filters import Kind, conditions, refuse_unknown
@@ -103,7 +103,7 @@ def routes(service: HistoryService) -> list[Route]:
             mark_as_read=params.mark_as_read,
             preview=params.preview,
         )
-        items = [message_body(found.dialog, stored) for stored in found.messages]
+        items = [message_body(found.dialog.type, stored) for stored in found.messages]
         return {"skip": found.listing.skip, "limit": found.listing.limit, "items": items}
 
     async def unread(call: Call[Unread]) -> dict[str, int]:
@@ -154,8 +154,11 @@ def _wanted(tree: Tree) -> list[Condition]:
     return found
 
 
-def message_body(dialog: Dialog, stored: StoredMessage) -> dict[str, Any]:
-    """A message as it goes out: `MessageBody`, and custom parameters that collide with none of its keys."""
+def message_body(kind: DialogType, stored: StoredMessage) -> dict[str, Any]:
+    """A message as it goes out: `MessageBody`, and custom parameters that collide with none of its keys.
+
+    `kind` is the type of its dialog.
+    """
     message, reactions = stored.message, stored.reactions
     core: dict[str, Any] = {
         "_id": message.id,
@@ -171,7 +174,7 @@ def message_body(dialog: Dialog, stored: StoredMessage) -> dict[str, Any]:
         "delivered_ids": stored.delivered_ids,
         "reactions": None if reactions is None else ReactionsBody(list(reactions.own), dict(reactions.total)),
         # Counted where readers are many and unknown to each other.
-        "views_count": len(stored.read_ids) - 1 if dialog.type in (DialogType.BROADCAST, DialogType.PUBLIC) else 0,
+        "views_count": len(stored.read_ids) - 1 if kind in (DialogType.BROADCAST, DialogType.PUBLIC) else 0,
         "edited_at": None if message.edited_at is None else iso(message.edited_at),
         "read": int(len(stored.read_ids) > 1),
     }

@@ -43,14 +43,11 @@ class MessageEncoder:
         router: Router,
         domain: str,
         *,
-        redeliver: Callable[[int, int, str, int], None],
         keep: Callable[[int, int, str, Encoded], Awaitable[None] | None],
     ) -> None:
-        """`redeliver(app, user, dialog, seq)` delivers from storage what the user never had, `keep(app, user, message,
-        stanza)` keeps what is not stored for a user without a session."""
+        """`keep(app, user, message, stanza)` keeps what is not stored for a user without a session."""
         self._router = router
         self._domain = domain
-        self._redeliver = redeliver
         self._keep = keep
 
     def encode(self, draft: Draft) -> None:
@@ -123,6 +120,9 @@ class MessageEncoder:
             send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, 0, after))
 
     def echo(self, draft: Draft) -> None:
+        if self._router.awaits(draft.dialog_id, draft.seq):  # the sender gets it with everybody else
+            self._router.remind(draft.dialog_id, 0, draft.seq)
+            return
         head, tail = draft.encoded
         for session in self._router.sessions.of(draft.sender_id):
             if session.address == draft.origin:
@@ -130,10 +130,8 @@ class MessageEncoder:
         self._router.remind(draft.dialog_id, 0, draft.seq)
 
     def redeliver(self, draft: Draft) -> None:
-        if self._router.alone:
-            self._redeliver(draft.app_id, draft.to_user, draft.dialog_id, draft.seq)
-        else:
-            self._router.remind(draft.dialog_id, draft.to_user, draft.seq)
+        self._router.remind(draft.dialog_id, draft.to_user, draft.seq)
+        self._router.remind(draft.dialog_id, draft.sender_id, draft.seq, draft.origin)
 
     def keep(self, draft: Draft) -> Awaitable[None] | None:
         if draft.to_user == draft.sender_id:

@@ -1,4 +1,4 @@
-"""Delivery from storage: to users who were away, after a gap between nodes, and of a resend (realtime §7.4)."""
+"""Delivery from storage: to users who were away, and of what a gap in a dialog's deliveries lacks (realtime §7.4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from voxcube.server.features.messages.encode import Encoded, frame, stored_inner
 from voxcube.server.storage import offline, presence
 from voxcube.server.storage.database import Database, Tx, UniqueViolation
 from voxcube.server.storage.late import LateMessage, LateStore
-from voxcube.server.storage.messages import UNSEEN_SECONDS
+from voxcube.server.storage.messages import LOCK_DIALOGS, UNSEEN_SECONDS
 from voxcube.server.storage.offline import OfflineMessage
 from voxcube.server.storage.writer import Writer
 from voxcube.xmpp.frames import parse_frame
@@ -87,7 +87,7 @@ class LateDelivery:
             if stanza not in came:
                 session.deliver(*stanza, "", 0)
         # What was read is also under way: behind its commit here, or on the bus. It was written, and is not again.
-        session.caught = {**(session.caught or {}), **upto} or None
+        session.caught_up(upto)
         for head, tail, dialog_id, seq in held:
             session.deliver(head, tail, dialog_id, seq)
 
@@ -101,19 +101,6 @@ class LateDelivery:
             for _, seq, head, tail in other.kept
             if seq == 0 and tail is not None and chat_message(head, tail) is not None
         ]
-
-    def redeliver(self, app_id: int, user_id: int, dialog_id: str, seq: int) -> None:
-        """A message was sent again: the recipient gets it if it was never handed to it."""
-        targets = [session for session in self._sessions.of(user_id) if session.app_id == app_id]
-        if targets:
-            self._start(self._redeliver(user_id, dialog_id, seq, targets))
-
-    async def _redeliver(self, user_id: int, dialog_id: str, seq: int, targets: list[Target]) -> None:
-        handed = max(await self._store.handed(dialog_id, user_id), self._handed.get(dialog_id, user_id))
-        if handed < seq:
-            for message in await self._store.range(dialog_id, seq, seq):
-                if not message.quiet:
-                    self._write(message, targets)
 
     async def _missed(self, session: Session) -> tuple[list[LateMessage | OfflineMessage], dict[str, int]]:
         """What the user was not handed, oldest first, and how far each dialog was read."""
@@ -145,7 +132,7 @@ class LateDelivery:
         ]
         if kept:
             upto[""] = kept[-1].seq
-        return sorted([*stored, *kept], key=lambda message: message.created_at), upto
+        return sorted([*stored, *kept], key=_moment), upto
 
     def keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> Awaitable[None] | None:
         """Keeps a 1-1 message that is not stored, unless the user has an available session anywhere."""
@@ -266,6 +253,14 @@ class LateDelivery:
             parcel.members_version = version
         return parcels
 
+    async def newest(self, dialog_ids: Sequence[str]) -> dict[str, int]:
+        """The highest seq of each dialog, behind every transaction that has it locked (`delivery.reconciler`)."""
+
+        async def read(tx: Tx) -> dict[str, int]:
+            return {row[0]: row[1] for row in await tx.pick(LOCK_DIALOGS, [(id_,) for id_ in sorted(dialog_ids)])}
+
+        return await self._writer.run(read)
+
     async def positions(self, user_ids: Sequence[int]) -> list[Position]:
         """How far the dialogs of these users are (`delivery.listening`)."""
         return [Position(*row) for row in await self._store.positions(user_ids)]
@@ -289,6 +284,11 @@ class LateDelivery:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _moment(message: LateMessage | OfflineMessage) -> int:
+    """When a message came (ms). The clock may go back; the numbers of the offline queue, made from it, do not."""
+    return message.seq if isinstance(message, OfflineMessage) else message.created_at
 
 
 def chat_message(head: bytes, tail: bytes) -> Element | None:

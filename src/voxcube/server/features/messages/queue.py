@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from voxcube.server.core.errors import Uncertain
 from voxcube.server.features.messages.service import Draft
 from voxcube.server.storage.messages import Send
 from voxcube.server.storage.receipts import HandOver, Mark
@@ -15,16 +16,27 @@ Done = Callable[[int, bool, Exception | None], None]
 class MessageQueue:
     """`service.Store` over the writer."""
 
-    def __init__(self, writer: Writer, after_commit: Callable[[str, int], None] = lambda dialog_id, seq: None) -> None:
-        """`after_commit(dialog, seq)` is called for every message that was stored, before it is delivered."""
+    def __init__(
+        self,
+        writer: Writer,
+        after_commit: Callable[[str, int], None] = lambda dialog_id, seq: None,
+        uncertain: Callable[..., None] = lambda dialog_id, seq, *user_ids: None,
+    ) -> None:
+        """`after_commit(dialog, seq)` is called for every message that was stored, before it is delivered;
+        `uncertain(dialog, seq, *users)` for one that is refused and may be stored, with both users if it is private."""
         self._writer = writer
         self._after_commit = after_commit
+        self._uncertain = uncertain
 
     def put(self, draft: Draft, *, show_again: bool, done: Done) -> None:
         def stored(send: Send) -> None:
-            if send.fresh:
+            if send.fresh and send.error is None:
                 self._after_commit(send.dialog_id, send.seq)
+            elif send.seq and isinstance(send.error, Uncertain):
+                users = (send.recipient_id, send.sender_id) if send.recipient_id else ()
+                self._uncertain(send.dialog_id, send.seq, *users)
             draft.members_version = send.members_version
+            draft.created_at = send.created_at
             done(send.seq, send.fresh, send.error)
 
         self._writer.put(

@@ -89,10 +89,11 @@ class Encoder(Protocol):
         """To everybody who shall have it now."""
 
     def echo(self, draft: Draft) -> None:
-        """A group message that was sent again: only the sender is told that it is stored."""
+        """A stored group message was sent again: the sending session gets an echo, everybody else the message where it
+        never went out."""
 
     def redeliver(self, draft: Draft) -> None:
-        """A private message that was sent again: to the recipient, if it never had it."""
+        """A stored private message was sent again: it is delivered where it never went out."""
 
     def keep(self, draft: Draft) -> Awaitable[None] | None:
         """A private message that is not stored: kept for a recipient without a session. None: it has one."""

@@ -60,7 +60,7 @@ def routes(service: SearchService, domain: str) -> list[Route]:
         )
         lists: dict[str, list[Any]] = {
             "dialogs": [dialog_body(seen, domain) for seen in found.dialogs],
-            "messages": [message_body(dialog, stored) for dialog, stored in found.messages],
+            "messages": [message_body(dialog.type, stored) for dialog, stored in found.messages],
             "users": [],
         }
         return {"results": lists, **lists}

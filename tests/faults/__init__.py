@@ -1,0 +1,1 @@
+"""Fault campaigns: what is promised holds while servers, connections and the database break."""

@@ -1,0 +1,48 @@
+"""A request whose change is stored is not answered with an error because of what is read afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.node import Node
+from voxcube.server.features.history.service import HistoryService
+from voxcube.server.storage.database import Unreachable
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHAPES: list[dict[str, Any]] = [
+    {"message": "text"},
+    {"message": "live <&>\r\n", "send_to_chat": 1, "markable": 1},
+    {"attachments": [{"type": "image", "id": "17", "size": 12}]},
+    {"message": "custom", "city": "Oslo", "nested": {"a": 1, "b": [True, None]}},
+]
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The history cannot be read while this is in force; `undo()` ends it."""
+
+    async def away(self: HistoryService, **_: Any) -> Any:
+        raise Unreachable("away")
+
+    monkeypatch.setattr(HistoryService, "page", away)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("kind", [2, 3, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_message_that_cannot_be_read_back(
+    stage: Node, blind: pytest.MonkeyPatch, kind: int, shape: dict[str, Any]
+) -> None:
+    ann, bob = await stage.person(), await stage.person()
+    dialog_id = await stage.dialog(ann, bob, kind=kind)
+    async with await stage.rest_login(ann) as client:
+        answer = await client.post("/chat/Message", json={"chat_dialog_id": dialog_id, **shape})
+        assert answer.status_code == 201, answer.text
+        body = answer.json()
+        again = await client.post("/chat/Message", json={"chat_dialog_id": dialog_id, "_id": body["_id"], **shape})
+        assert again.status_code == 201, again.text
+    blind.undo()
+    assert [body] == await stage.history(ann, dialog_id)
