@@ -9,6 +9,7 @@ import pytest
 from tests.support.node import Node
 from voxcube.server.features.history.service import HistoryService
 from voxcube.server.storage.database import Unreachable
+from voxcube.server.storage.users import UserStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,3 +47,27 @@ async def test_a_message_that_cannot_be_read_back(
         assert again.status_code == 201, again.text
     blind.undo()
     assert [body] == await stage.history(ann, dialog_id)
+
+
+async def test_an_account_that_cannot_be_read_back(stage: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = await stage.person()
+    written = False
+    update, by_id = UserStore.update, UserStore.by_id
+
+    async def updated(self: UserStore, *args: Any) -> Any:
+        nonlocal written
+        written = True
+        return await update(self, *args)
+
+    async def looked_up(self: UserStore, *args: Any) -> Any:
+        if written:
+            raise Unreachable("away")
+        return await by_id(self, *args)
+
+    async with await stage.rest_login(ann) as client:
+        monkeypatch.setattr(UserStore, "update", updated)
+        monkeypatch.setattr(UserStore, "by_id", looked_up)
+        answer = await client.put(f"/users/{ann.id}", json={"user": {"full_name": "Ann Other", "website": "x.org"}})
+        assert answer.status_code == 200, answer.text
+        monkeypatch.undo()
+        assert (await client.get(f"/users/{ann.id}")).json() == answer.json()

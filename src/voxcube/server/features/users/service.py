@@ -18,7 +18,7 @@ from voxcube.server.features.users.hash_queue import Lane
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.storage import counters
 from voxcube.server.storage.cache import Cache, Key
-from voxcube.server.storage.database import Tx, UniqueViolation
+from voxcube.server.storage.database import DatabaseError, Tx, UniqueViolation
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
@@ -153,7 +153,10 @@ class UserService:
         except UniqueViolation:  # another node was faster between our look and our change: look again
             ended = await self._transactions.run(change)
         self._tell(ended)
-        return await self.get(app_id, user_id)
+        try:
+            return await self.get(app_id, user_id)
+        except DatabaseError:  # it is changed all the same, and no error may say otherwise
+            return dataclasses.replace(after, updated_at=now)
 
     async def needs_password(self, user: User, changes: Mapping[str, Any]) -> bool:
         """Whether ``changes`` of an account need its password, by the application's setting."""
