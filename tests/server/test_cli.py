@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server_process import SOURCE
+from voxcube import __version__
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +82,6 @@ def test_database_commands_and_a_newer_database(tmp_path: Path) -> None:
         (("--plaintext", "--host", "0.0.0.0"), {}, "loopback only"),
         (("--tls-cert", "absent.pem", "--tls-key", "absent.key"), {}, "cannot read the certificate"),
         (("--config", "absent.toml"), {}, "cannot read absent.toml"),
-        ((), {"VOXCUBE_NONSENSE": "1"}, "no option VOXCUBE_NONSENSE"),
         ((), {"VOXCUBE_CONFIG": "absent.toml"}, "cannot read absent.toml"),
     ],
 )
@@ -89,6 +89,18 @@ def test_serve_refuses_a_bad_configuration(
     tmp_path: Path, flags: tuple[str, ...], environ: dict[str, str], said: str
 ) -> None:
     assert said in refused(run("serve", "--data", str(tmp_path), *flags, **environ), 2)
+
+
+def test_unknown_variables_are_a_warning_and_those_of_kubernetes_nothing(tmp_path: Path) -> None:
+    run("db", "upgrade", "--data", str(tmp_path))
+    done = run("app", "list", "--data", str(tmp_path), VOXCUBE_HTTP_PROT="1", VOXCUBE_HTTP_PORT="tcp://10.0.0.1:8080")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert "no option VOXCUBE_HTTP_PROT (did you mean VOXCUBE_HTTP_PORT?); it is ignored" in line
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"voxcube {__version__}\n"
 
 
 def test_a_database_that_is_away(tmp_path: Path) -> None:

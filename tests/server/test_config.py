@@ -88,11 +88,66 @@ def test_mistakes_in_the_file(tmp_path: Path, toml: str, said: str) -> None:
     assert said in str(error.value)
 
 
-def test_unknown_variable_and_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="VOXCUBE_HTP_PORT"):
-        load(tmp_path, environ={"VOXCUBE_HTP_PORT": "1"})
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         Config.load(tmp_path / "absent.toml", {}, {})
+
+
+def test_an_unknown_variable_is_a_warning() -> None:
+    warnings: list[str] = []
+    Config.load(None, {"VOXCUBE_HTP_PORT": "1", "OTHER": "2"}, {}, warn=warnings.append)
+    assert warnings == [
+        "environment: there is no option VOXCUBE_HTP_PORT (did you mean VOXCUBE_HTTP_PORT?); it is ignored"
+    ]
+
+
+def service(name: str, port: int = 8080, port_name: str | None = None, protocol: str = "tcp") -> dict[str, str]:
+    """The variables that Kubernetes injects for a Service."""
+    prefix, address = name.upper().replace("-", "_"), "10.96.0.11"
+    url, one = f"{protocol}://{address}:{port}", f"{prefix}_PORT_{port}_{protocol.upper()}"
+    named = {f"{prefix}_SERVICE_PORT_{port_name.upper().replace('-', '_')}": str(port)} if port_name else {}
+    return {
+        f"{prefix}_SERVICE_HOST": address,
+        f"{prefix}_SERVICE_PORT": str(port),
+        **named,
+        f"{prefix}_PORT": url,
+        one: url,
+        f"{one}_PROTO": protocol,
+        f"{one}_PORT": str(port),
+        f"{one}_ADDR": address,
+    }
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        service("voxcube"),
+        service("voxcube", port_name="http"),
+        service("voxcube", 5222, "xmpp-client"),
+        service("voxcube-http"),  # VOXCUBE_HTTP_PORT is an option too
+        service("voxcube-https", 8443, "https"),
+        service("voxcube-xmpp", 5222),
+        service("voxcube-xmpps", 5223),
+        service("voxcube-ws", 5280),
+        service("voxcube-wss", 5291),
+        service("voxcube-data"),
+        service("voxcube-files", 3478, protocol="udp"),
+        service("voxcube-a-b", 9999, "a-b", protocol="sctp"),
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_variables_of_kubernetes_services_are_ignored(variables: dict[str, str]) -> None:
+    warnings: list[str] = []
+    assert Config.load(None, variables, {}, warn=warnings.append) == Config()
+    assert warnings == []
+
+
+def test_an_option_beside_the_variables_of_a_service() -> None:
+    """A variable that the pod's own specification sets takes the place of the injected one."""
+    config = Config.load(None, service("voxcube-http") | {"VOXCUBE_HTTP_PORT": "9090", "VOXCUBE_WS_PORT": "0"}, {})
+    assert (config.http_port, config.ws_port) == (9090, 0)
+    with pytest.raises(ConfigError, match="VOXCUBE_HTTP_PORT must be a whole number"):
+        Config.load(None, {"VOXCUBE_HTTP_PORT": "http://10.0.0.1"}, {})
 
 
 @pytest.mark.parametrize(

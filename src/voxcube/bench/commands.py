@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import uvloop
 
-from voxcube.bench.connection import LoadError
 from voxcube.bench.options import OptionError, Options
-from voxcube.bench.processes import NoProcess
-from voxcube.bench.throwaway import StartError
 
 bench_commands = typer.Typer(
     name="bench", help="Load generator for any XMPP server.", no_args_is_help=True, rich_markup_mode=None
@@ -93,6 +89,8 @@ def suite_command(
 
 
 def _run(mode: str, options: Options, *, as_json: bool) -> None:
+    import uvloop
+
     from voxcube.bench import load
 
     figures = uvloop.run(load.run(mode, options))
@@ -103,6 +101,10 @@ def _run(mode: str, options: Options, *, as_json: bool) -> None:
 
 def _finish(run: Callable[[], None]) -> None:
     """Runs, and turns what may go wrong into one line and an exit status: 1 refused, 2 not tried."""
+    from voxcube.bench.connection import LoadError
+    from voxcube.bench.processes import NoProcess
+    from voxcube.bench.throwaway import StartError
+
     try:
         run()
     except OptionError as error:

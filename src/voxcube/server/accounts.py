@@ -6,11 +6,14 @@ from typing import Any, Self, TypeVar
 
 from voxcube.server.config import Config
 from voxcube.server.core.clock import SystemClock
+from voxcube.server.core.errors import NotFound
 from voxcube.server.core.ids import Ids
+from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import Dialog, User
 from voxcube.server.features.apps.service import AppService
 from voxcube.server.features.dialogs.service import DialogService, NewDialog
 from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage import counters
 from voxcube.server.storage.cache import Cache
@@ -64,6 +67,36 @@ class Accounts:
         given = {"login": login, "email": email, "full_name": full_name}
         fields = {name: value for name, value in given.items() if value is not None}
         return await self.users.create(app, fields, password)
+
+    async def user(self, app_id: int, *, login: str | None = None, user_id: int | None = None) -> User:
+        """A user of an application by login or id. Raises NotFound."""
+        await self.apps.get(app_id)
+        if login is None:
+            return await self.users.get(app_id, user_id or 0)
+        user = await self.find_user(app_id, login)
+        if user is None:
+            raise NotFound(f"application {app_id} has no user with the login {login!r}")
+        return user
+
+    async def list_users(self, app_id: int, *, after: int, limit: int) -> tuple[list[User], bool]:
+        """A page of users by id, above the id `after`, and whether there are more. Raises NotFound."""
+        await self.apps.get(app_id)
+        listing = Listing(conditions=[Condition("id", "gt", after)], order=Order("id"), limit=limit)
+        total, users = await self._users.page(app_id, listing)
+        return users, total > len(users)
+
+    async def delete_user(self, user: User) -> None:
+        """Delete an account; its sessions end, also on running servers. Raises NotFound."""
+        await self._removal().remove(user.app_id, user.id)
+
+    def _removal(self) -> Removal:
+        return Removal(
+            users=self._users,
+            tokens=TokenStore(self._database),
+            cache=Cache(self._database),
+            transactions=_Followed(self),
+            clock=self._clock,
+        )
 
     async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
         """A new broadcast dialog, which running servers follow. Raises NotFound for an unknown application, Invalid."""

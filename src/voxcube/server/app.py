@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import logging
+import os
+import socket
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from voxcube import __version__
@@ -105,6 +108,7 @@ from voxcube.server.rest.app import create_app
 from voxcube.server.rest.http import HttpServer
 from voxcube.server.rest.normalise import Limits as RequestLimits
 from voxcube.server.rest.openapi import describe
+from voxcube.server.storage import apps
 from voxcube.server.storage.archive import ArchiveStore
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.contacts import ContactStore
@@ -195,6 +199,10 @@ class App:
         if self.config.unlimited or not per_second:
             return None
         return Pace(_rate(self._clock, per_second), _rate(self._clock, per_second * BY_ADDRESS))
+
+    async def count_applications(self) -> int:
+        """How many applications there are."""
+        return len(await self.database.read(apps.every))
 
     def reload_certificate(self) -> None:
         """New connections get the certificate that the files hold now; one that cannot be used changes nothing."""
@@ -585,18 +593,40 @@ class App:
         ports = config.ports
         clear = {"http", "ws", "xmpp"} if config.plaintext else {"http", "ws"}
         if ports.keys() - clear:
-            self._tls = tls.server_context(tls.certificate(config))
+            certificate = tls.certificate(config)
+            self._tls = tls.server_context(certificate)
+            if wrong := tls.problem(tls.read(certificate.cert), config.domain):
+                log.warning("the certificate %s %s: clients will refuse it", certificate.cert, wrong)
         proxies = [str(network) for network in config.proxies]
         for door, port in ports.items():
-            context = None if door in clear else self._tls
-            if door in ("http", "https"):
-                server = HttpServer(http, context, trusted_proxies=proxies)
-                await server.open(config.host, port)
-                self._stack.push_async_callback(server.close)
-            elif door == "xmpp":
-                await xmpp.listen_tcp(config.host, port, None, starttls=context)
-            elif door == "xmpps":
-                await xmpp.listen_tcp(config.host, port, context)
-            else:
-                await xmpp.listen_websocket(config.host, port, context)
-            self.doors[door] = (config.host, port)
+            with _explained(door, config.host, port):
+                context = None if door in clear else self._tls
+                if door in ("http", "https"):
+                    server = HttpServer(http, context, trusted_proxies=proxies)
+                    await server.open(config.host, port)
+                    self._stack.push_async_callback(server.close)
+                elif door == "xmpp":
+                    await xmpp.listen_tcp(config.host, port, None, starttls=context)
+                elif door == "xmpps":
+                    await xmpp.listen_tcp(config.host, port, context)
+                else:
+                    await xmpp.listen_websocket(config.host, port, context)
+                self.doors[door] = (config.host, port)
+
+
+@contextlib.contextmanager
+def _explained(listener: str, host: str, port: int) -> Iterator[None]:
+    """Turns the error of a listener that cannot be opened into one that names the option. Raises ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        option = "host"
+        if error.errno == errno.EADDRINUSE:
+            option, reason = f"{listener}_port", "the port is in use by another program: stop it"
+        elif error.errno == errno.EACCES:
+            option, reason = f"{listener}_port", "ports below 1024 need a privilege: give it to the server"
+        elif isinstance(error, socket.gaierror) or (error.errno or 0) < 0:  # uvloop raises a plain OSError
+            reason = "the host name is not known"
+        else:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}, or change {option}") from None

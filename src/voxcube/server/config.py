@@ -1,17 +1,20 @@
 """The options of the server: one dataclass from which flags, environment variables, TOML keys and the reference derive.
 
-A flag beats an environment variable, which beats the TOML file. Whatever is not known is an error: a typing mistake
-in an option must not silently leave a default in force.
+A flag beats an environment variable, which beats the TOML file. An unknown flag or key is an error: a typing mistake in
+an option must not silently leave a default in force. An unknown variable is a warning, because other programs put
+variables of this prefix into the environment: Kubernetes does for each Service whose name begins with `voxcube`.
 """
 
 import ipaddress
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+
+from voxcube.server import database_url
 
 ENV_PREFIX = "VOXCUBE_"
 CONFIG_VARIABLE = "VOXCUBE_CONFIG"
@@ -23,6 +26,14 @@ LOG_FORMATS = ("console", "json")
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")  # RFC 6454 §6.2; of apps in a web view also other schemes
 _RATES = ("requests_per_second", "stanzas_per_second", "wrong_passwords", "sign_ups_per_minute")
+# What Kubernetes injects for a Service, and Docker for a link: NAME_SERVICE_HOST, NAME_SERVICE_PORT[_PORTNAME],
+# NAME_PORT=tcp://address:port, NAME_PORT_8080_TCP[_PROTO|_PORT|_ADDR]. Of a Service `voxcube-http` the third is
+# VOXCUBE_HTTP_PORT, which is an option as well.
+_SERVICE_NAME = re.compile(
+    r"VOXCUBE(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.ASCII
+)
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://\S+")
+_MOST = 10**9  # of any number
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -99,10 +110,17 @@ class Config:
     log_format: str = _option("console", "log to standard error as: " + ", ".join(LOG_FORMATS), metavar="FORMAT")
 
     @classmethod
-    def load(cls, path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
+    def load(
+        cls,
+        path: Path | None,
+        environ: Mapping[str, str],
+        overrides: Mapping[str, object],
+        *,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> Self:
         """Reads the options from the TOML file at `path`, the variables in `environ`, and `overrides` (flags).
 
-        An override of None counts as not given. Raises ConfigError.
+        An override of None counts as not given. `warn` gets a line for each unknown variable. Raises ConfigError.
         """
         known = {f.name: f for f in fields(cls)}
         values: dict[str, Any] = {}
@@ -113,7 +131,11 @@ class Config:
         ):
             for name, value in given.items():
                 if name not in known:
-                    raise ConfigError(f"{source}: there is no option {_spelled(source, name)}")
+                    unknown = f"{source}: there is no option {_spelled(source, name)}{_similar(source, name, known)}"
+                    if source != "environment":
+                        raise ConfigError(unknown)
+                    warn(f"{unknown}; it is ignored")
+                    continue
                 try:
                     values[name] = _convert(known[name], value)
                 except ValueError as error:
@@ -126,6 +148,17 @@ class Config:
     def database_url(self) -> str:
         """The database in force: the `database` option, or the SQLite file in the data directory."""
         return self.database or f"sqlite:///{self.data.absolute() / 'voxcube.db'}"
+
+    @property
+    def shown_database(self) -> str:
+        """`database_url` without the password."""
+        return database_url.shown(self.database_url)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The database file; None on PostgreSQL."""
+        url = self.database_url
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None
 
     @property
     def node_name(self) -> str:
@@ -165,9 +198,9 @@ class Config:
             raise ConfigError(f"body_limit {self.body_limit} is too small: a login may need {SMALLEST_BODY} bytes")
         if self.metrics not in METRICS:
             raise ConfigError(f"metrics {self.metrics!r} is none of {', '.join(METRICS)}")
-        for name in ("max_half_open", "resume_seconds", "ping_seconds", *_RATES):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative")
+        for f in fields(self):
+            if f.type is int and not 0 <= getattr(self, f.name) <= _MOST:
+                raise ConfigError(f"{f.name} {getattr(self, f.name)} is not between 0 and {_MOST}")
         taken: dict[int, str] = {}
         for door, port in self.ports.items():
             if port in taken:
@@ -182,8 +215,8 @@ class Config:
         for name in ("plaintext", "unlimited"):
             if getattr(self, name) and not is_loopback(self.host):
                 raise ConfigError(f"{name} is for loopback only, but the server would listen on {self.host}")
-        if not self.database_url.startswith(("sqlite:///", "postgresql://")):
-            raise ConfigError("database must start with sqlite:/// or postgresql://")
+        if self.database and (wrong := database_url.problem(self.database)):
+            raise ConfigError(f"database {wrong}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -216,7 +249,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
@@ -224,8 +259,21 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(ENV_PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE
+        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE and not _is_injected(name, value)
     }
+
+
+def _is_injected(name: str, value: str) -> bool:
+    """Whether a variable describes a Kubernetes Service, or a Docker link, rather than being an option."""
+    is_url = name.endswith("_PORT") and _SERVICE_URL.fullmatch(value)
+    return bool(is_url or _SERVICE_NAME.fullmatch(name))
+
+
+def _similar(source: str, name: str, known: Mapping[str, object]) -> str:
+    import difflib  # only for who has mistyped something
+
+    found = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {_spelled(source, found[0])}?)" if found else ""
 
 
 def _spelled(source: str, name: str) -> str:
@@ -237,12 +285,14 @@ def _spelled(source: str, name: str) -> str:
 def _convert(option: Field[Any], value: object) -> object:
     """`value` in the type of the option. Text is read (variables, flags); TOML values must have the right type."""
     annotation = option.type
+    if isinstance(value, str) and re.search(r"[\0-\x1f\x7f]", value):
+        raise ValueError(f"must not contain control characters, as {value!r} does")
     if annotation is int:
         if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip()):
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        raise ValueError(f"must be a whole number, not {value!r}")
+        raise ValueError(f"must be a whole number of 0 or more, not {value!r}")
     if annotation is bool:
         if isinstance(value, bool):
             return value

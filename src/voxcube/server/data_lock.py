@@ -47,7 +47,6 @@ class DataLock:
 def _locked(path: Path, name: str) -> int:
     """A descriptor that holds the lock."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigError(f"cannot use {name}: {path}: {error.strerror}") from None

@@ -1,6 +1,7 @@
 """Gives the commands their flags: the options of Config become parameters that typer understands."""
 
 import inspect
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -27,9 +28,13 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         def run(**given: Any) -> None:
             path = given.pop("config_file") or os.environ.get(CONFIG_VARIABLE)
             overrides = {option.name: given.pop(option.name) for option in options}
-            command(Config.load(Path(path) if path else None, os.environ, overrides), **given)
+            warnings: list[str] = []
+            config = Config.load(Path(path) if path else None, os.environ, overrides, warn=warnings.append)
+            if warnings:
+                _log_warnings(config, warnings)
+            command(config, **given)
 
-        parameters = [p for p in inspect.signature(command).parameters.values() if p.name != "config"]
+        parameters = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "config"]
         parameters.append(
             _parameter(
                 "config_file", "--config", str | None, "TOML file with options (see docs/reference/config.md)", "FILE"
@@ -51,6 +56,14 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         return run
 
     return decorate
+
+
+def _log_warnings(config: Config, warnings: list[str]) -> None:
+    from voxcube.server import log  # not needed by `--help`, which starts faster without it
+
+    log.configure(config.log_level, config.log_format)
+    for text in warnings:
+        logging.getLogger("voxcube.server").warning(text)
 
 
 def _parameter(name: str, spelled: str, kind: Any, text: str, metavar: str | None) -> inspect.Parameter:

@@ -39,14 +39,52 @@ def certificate(config: Config) -> Certificate:
         cert, key, self_signed = config.data / "tls.crt", config.data / "tls.key", True
         if not _usable(cert, key, config.domain):
             _make(cert, key, config.domain)
-    try:
-        parsed = x509.load_pem_x509_certificate(cert.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read the certificate {cert}: {error.strerror}") from None
-    except ValueError:
-        raise ConfigError(f"{cert} holds no certificate in PEM form") from None
+    parsed = read(cert)
     digest = parsed.fingerprint(hashes.SHA256())
     return Certificate(cert, key, digest.hex(":").upper(), self_signed)
+
+
+def check(config: Config) -> None:
+    """Looks at the configured certificate as clients will. Makes nothing. Raises ConfigError with what is wrong."""
+    if config.tls_cert is None or config.tls_key is None:
+        return  # a self-signed one is made when the server starts
+    server_context(certificate(config))
+    if wrong := problem(read(config.tls_cert), config.domain):
+        raise ConfigError(f"the certificate {config.tls_cert} {wrong} (option tls_cert)")
+
+
+def problem(parsed: x509.Certificate, domain: str) -> str | None:
+    """Why clients that connect to `domain` will refuse the certificate; None when its dates and names are right."""
+    now = datetime.datetime.now(datetime.UTC)
+    if parsed.not_valid_after_utc <= now:
+        return f"has expired on {parsed.not_valid_after_utc:%Y-%m-%d}"
+    if parsed.not_valid_before_utc > now:
+        return f"is not valid before {parsed.not_valid_before_utc:%Y-%m-%d}"
+    names = _names(parsed)
+    # RFC 6125 §6.4.3: a wildcard stands for the whole first label.
+    if domain.lower() in names or f"*.{domain.partition('.')[2]}".lower() in names:
+        return None
+    return f"is for {', '.join(sorted(names)[:5]) or 'no host name'}, not for the domain {domain}"
+
+
+def _names(parsed: x509.Certificate) -> set[str]:
+    """The host names and addresses of a certificate."""
+    try:
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return set()
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return {name.lower() for name in names.get_values_for_type(x509.DNSName)} | addresses
+
+
+def read(path: Path) -> x509.Certificate:
+    """The first certificate of a PEM file. Raises ConfigError."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read the certificate {path}: {error.strerror} (option tls_cert)") from None
+    except ValueError:
+        raise ConfigError(f"{path} holds no certificate in PEM form (option tls_cert)") from None
 
 
 def server_context(certificate: Certificate) -> ssl.SSLContext:
@@ -54,11 +92,31 @@ def server_context(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate.cert, certificate.key)
+        certificate.key.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the key {certificate.key}: {error.strerror} (option tls_key)") from None
+    try:
+        # Without a callback OpenSSL would ask for a pass phrase on the terminal.
+        context.load_cert_chain(certificate.cert, certificate.key, password=_no_pass_phrase)
+    except _Encrypted:
+        raise ConfigError(f"the key {certificate.key} has a pass phrase: remove it (option tls_key)") from None
     except OSError as error:  # ssl.SSLError is one
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigError(f"cannot use {certificate.cert} with {certificate.key}: {reason}") from None
+        if reason == "KEY_VALUES_MISMATCH":
+            reason = "the key does not belong to the certificate"
+        raise ConfigError(
+            f"cannot use the certificate {certificate.cert} with the key {certificate.key}:"
+            f" {reason or 'no key in PEM form'} (options tls_cert, tls_key)"
+        ) from None
     return context
+
+
+class _Encrypted(Exception):
+    """The key asks for a pass phrase."""
+
+
+def _no_pass_phrase() -> str:
+    raise _Encrypted
 
 
 def reload(context: ssl.SSLContext, config: Config) -> Certificate:
@@ -68,7 +126,7 @@ def reload(context: ssl.SSLContext, config: Config) -> Certificate:
     """
     found = certificate(config)
     server_context(found)  # a context of which only the half could be loaded would serve nobody
-    context.load_cert_chain(found.cert, found.key)
+    context.load_cert_chain(found.cert, found.key, password=_no_pass_phrase)
     return found
 
 

@@ -23,7 +23,6 @@ from voxcube.server.storage.sqlite import SqliteDatabase, connect, translated
 T = TypeVar("T")
 
 _LOCK = 7_206_215  # advisory lock: of several nodes that start at once one migrates, the others wait
-CONNECT_SECONDS = 10.0
 
 
 def _script() -> ScriptDirectory:
@@ -82,10 +81,8 @@ async def upgrade(url: str) -> None:
         await _on_postgres(url, _upgrade)
         return
     path = sqlite_path(url)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unreachable(f"cannot use the directory {path.parent}: {error.strerror}") from None
+    if not path.parent.is_dir():  # a mistyped path must not leave folders behind
+        raise Unreachable(f"there is no directory {path.parent.absolute()} for the database {path.name}")
     # Only who has something to change waits for its turn to write.
     if _on_sqlite(path, _revision) != head():
         _on_sqlite(path, _upgrade, begin="BEGIN IMMEDIATE")
@@ -119,17 +116,20 @@ async def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:
     # Only here, so that an installation without the extra `postgres` works.
     import asyncpg
 
-    async def connect() -> Any:
-        # The URL as the server itself uses it: SQLAlchemy would not know all of its parameters (sslmode).
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    from voxcube.server.storage.connecting import connect
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    async def creator() -> Any:
+        # The URL as the server itself uses it: SQLAlchemy would not know all of its parameters (sslmode).
+        return await connect(url)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)
     except (OSError, ValueError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise Unreachable(f"cannot use the database: {str(cause) or type(cause).__name__}") from None
+        text = str(cause).rpartition("Error'>: ")[2] or type(cause).__name__  # SQLAlchemy puts the class before it
+        raise Unreachable(f"cannot create or upgrade the tables: {text} (option database)") from None
     finally:
         await engine.dispose()
 
