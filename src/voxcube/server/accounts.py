@@ -10,12 +10,14 @@ from voxcube.server.core.errors import NotFound
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import Dialog, User
+from voxcube.server.features.apps.removal import AppRemoval
 from voxcube.server.features.apps.service import AppService
+from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.service import DialogService, NewDialog
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
-from voxcube.server.storage import counters
+from voxcube.server.storage import app_rows, counters
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.dialogs import DialogStore
@@ -85,9 +87,26 @@ class Accounts:
         total, users = await self._users.page(app_id, listing)
         return users, total > len(users)
 
+    async def count_users(self, app_id: int) -> int:
+        """How many users an application has."""
+        return await self._database.read(lambda tx: app_rows.count_users(tx, app_id))
+
+    async def set_password(self, user: User, password: str) -> None:
+        """Replace a password; the user's sessions end, also on running servers. Raises Invalid, NotFound."""
+        await self.users.set_password(await self.apps.get(user.app_id), user.id, password)
+
     async def delete_user(self, user: User) -> None:
         """Delete an account; its sessions end, also on running servers. Raises NotFound."""
         await self._removal().remove(user.app_id, user.id)
+
+    async def delete_app(self, app_id: int) -> None:
+        """Delete an application with its users, dialogs and messages. Raises NotFound."""
+        followed = _Followed(self)
+        endings = DialogEndings(cache=Cache(self._database), transactions=followed, clock=self._clock)
+        removal = AppRemoval(
+            apps=self.apps, users=self._removal(), dialogs=endings, transactions=self, clock=self._clock
+        )
+        await removal.remove(app_id)
 
     def _removal(self) -> Removal:
         return Removal(

@@ -77,3 +77,27 @@ def set_(
             typer.echo(f"{key}={spell(getattr(changed.settings, key))}")
 
     with_accounts(config, main)
+
+
+@commands.command("delete")
+@configured(*WHERE)
+def delete(
+    config: Config,
+    app: int = typer.Argument(help="id of the application"),
+    yes: bool = typer.Option(False, "--yes", help="do not ask"),
+) -> None:
+    """Delete an application with its users, dialogs and messages; a running server may go on beside it."""
+
+    async def main(accounts: Accounts) -> None:
+        found = await accounts.apps.get(app)
+        users = await accounts.count_users(app)
+        if not yes:
+            typer.confirm(
+                f"Delete application {app} ({found.name}) with {users} users and all their messages?",
+                abort=True,
+                err=True,
+            )
+        await accounts.delete_app(app)
+        typer.echo(f"application {app} is deleted")
+
+    with_accounts(config, main)

@@ -73,6 +73,28 @@ def list_(
     with_accounts(config, main)
 
 
+@commands.command("set-password")
+@configured(*WHERE)
+def set_password(
+    config: Config,
+    app: int = APP,
+    login: str | None = LOGIN,
+    user_id: int | None = ID,
+    password: str | None = PASSWORD,
+    password_stdin: bool = PASSWORD_STDIN,
+) -> None:
+    """Replace the password of a user; ends the user's sessions and tokens. Asks for it without --password."""
+    _check_who(login, user_id)
+    secret = _password(password, from_stdin=password_stdin)
+
+    async def main(accounts: Accounts) -> None:
+        user = await accounts.user(app, login=login, user_id=user_id)
+        await accounts.set_password(user, secret)
+        typer.echo(f"the password of user {user.id} is changed, and its sessions have ended")
+
+    with_accounts(config, main)
+
+
 @commands.command("delete")
 @configured(*WHERE)
 def delete(

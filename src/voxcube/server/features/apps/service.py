@@ -105,6 +105,10 @@ class AppService:
         await self._transactions.run(rotate)
         return new
 
+    async def lock_out(self, app_id: int) -> None:
+        """Replace all keys of an application by ones that nobody gets to know. Raises NotFound."""
+        await self.rotate_keys(app_id, KEYS)
+
     async def change(self, app_id: int, texts: Mapping[str, str]) -> App:
         """Sets settings from texts such as {"dialog_custom_fields": "city,level"}.
 

@@ -7,49 +7,20 @@ In one process, through the entry point of the command.
 from __future__ import annotations
 
 import datetime
-import logging
-import os
 import re
 import socket
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.commands.conftest import Voxcube
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
-from voxcube.server.cli import main
 
 LISTENERS = ("http", "https", "xmpp", "xmpps", "ws", "wss")
-Voxcube = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def voxcube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Voxcube]:
-    """Runs a command in an empty directory: (exit status, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("VOXCUBE_")]:
-        monkeypatch.delenv(name)
-    root, ours = logging.getLogger(), logging.getLogger("voxcube")
-    before = (root.handlers[:], root.level, ours.level)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["voxcube", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, errors = capsys.readouterr()
-        return int(ended.value.code or 0), out, errors
-
-    yield run
-    root.handlers[:], level, ours_level = before
-    root.setLevel(level)
-    ours.setLevel(ours_level)
-    structlog.reset_defaults()
 
 
 def refused(done: tuple[int, str, str]) -> str:
