@@ -29,6 +29,7 @@ class Fake:
         self.address = f"{user_id}-{app_id}@localhost/{resource}".encode()
         self.available = True
         self.carbons = carbons
+        self.js = False
         self.inactive = False
         self.screen: Screen | None = None
         self.got: list[bytes] = []

@@ -60,6 +60,7 @@ from voxcube.server.features.dialogs.erasing import Eraser
 from voxcube.server.features.dialogs.people import DialogPeople
 from voxcube.server.features.dialogs.service import DialogService
 from voxcube.server.features.dialogs.settling import SETTLE_SECONDS, Settling
+from voxcube.server.features.direct import xmpp as direct
 from voxcube.server.features.disco import xmpp as disco
 from voxcube.server.features.history import rest as history_rest
 from voxcube.server.features.history.service import HistoryService
@@ -82,6 +83,7 @@ from voxcube.server.features.reactions.encode import ReactionNotices
 from voxcube.server.features.reactions.service import ReactionService
 from voxcube.server.features.receipts import xmpp as receipts
 from voxcube.server.features.rooms import xmpp as rooms
+from voxcube.server.features.rooms.invitations import Invitations
 from voxcube.server.features.rooms.service import RoomService
 from voxcube.server.features.search import indexer as search_index
 from voxcube.server.features.search import rest as search_rest
@@ -434,6 +436,7 @@ class App:
             typing=typing_relay.relay,
             marker=markers.marker,
             change=message_changes.ChangeStanzas(changes, router, config.domain).change,
+            invitation=Invitations(room_service, system_service, router, config.domain).relay,
         )
         archives = archive.Archive(
             ArchiveService(dialogs=dialog_service, store=ArchiveStore(database), cache=cache, writer=writer),
@@ -461,6 +464,13 @@ class App:
         features.append(disco.feature(features, config.domain))
 
         # The XMPP door.
+        def bound(full: str) -> Session | None:
+            return self.hub.bound.get(full)
+
+        between = direct.DirectStanzas(
+            router, privacy_service, bound=bound, sees=showing.sees, domain=config.domain, name=node
+        )
+
         def gone(session: Session) -> None:
             joined.gone(session)
             presences.gone(session)
@@ -468,6 +478,7 @@ class App:
             blocks.gone(session)
             pushes.gone(session)
             watching.gone(session)
+            between.gone(session)
             logins.gone(session)
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)
@@ -475,7 +486,7 @@ class App:
         hub = self.hub = Hub(
             domain=config.domain,
             aliases=frozenset({"localhost", "127.0.0.1", "::1", "[::1]", config.domain}),
-            dispatch=Dispatch(config.domain, features),
+            dispatch=Dispatch(config.domain, features, between),
             sessions=connected,
             handed=handed,
             outboxes=Outboxes(),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from voxcube.server.c2s.errors import condition_of, is_outage
-from voxcube.server.c2s.feature import Feature, IqHandler, MessageHandler, PresenceHandler
+from voxcube.server.c2s.feature import Direct, Feature, IqHandler, MessageHandler, PresenceHandler
 from voxcube.server.core.errors import DomainError
 from voxcube.xmpp.sm import Ticket
 from voxcube.xmpp.stanza import error_reply, iq_result
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NORMAL = "normal"  # type of messages
+
 # Never answered, RFC 6120 §8.1 and §8.3.1.
 _SILENT = frozenset({"error", "result"})
 
@@ -25,13 +27,15 @@ _SILENT = frozenset({"error", "result"})
 class Dispatch:
     """The tables of all features."""
 
-    def __init__(self, domain: str, features: Iterable[Feature]) -> None:
+    def __init__(self, domain: str, features: Iterable[Feature], direct: Direct | None = None) -> None:
         self._domain = domain
         self._rooms = f"muc.{domain}"
         self._iq: dict[tuple[str, str, str], IqHandler] = {}
         self._room_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._user_iq: dict[tuple[str, str, str], IqHandler] = {}
         self._account_iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._session_iq: dict[tuple[str, str, str], IqHandler] = {}
+        self._direct = direct
         self._messages: dict[str, MessageHandler] = {}
         self._presence: dict[str, PresenceHandler] = {}
         self._room_presence: dict[str, PresenceHandler] = {}
@@ -42,6 +46,7 @@ class Dispatch:
                 (self._room_iq, feature.room_iq),
                 (self._user_iq, feature.user_iq),
                 (self._account_iq, feature.account_iq),
+                (self._session_iq, feature.session_iq),
                 (self._messages, feature.messages),
                 (self._presence, feature.presence),
                 (self._room_presence, feature.room_presence),
@@ -55,13 +60,17 @@ class Dispatch:
 
     def message(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[Any] | None:
         """Handles a message; an awaitable must be finished before the session's next stanza."""
-        kind = stanza.attrs.get("type", "normal")
-        handler = self._messages.get(kind)
-        if handler is None:
-            if kind != "error":
-                self._refuse(session, stanza, "service-unavailable", None)
+        attrs = stanza.attrs
+        if not attrs.get("to"):
+            attrs["to"] = session.bare  # RFC 6120 §10.3.1
+        kind = attrs.get("type", NORMAL)
+        if kind == "error":
+            if self._direct is not None and "/" in attrs["to"]:
+                self._direct.error(session, stanza)
             session.handled(ticket)
             return None
+        # RFC 6121 §5.2.2: no type, and one that is not known, mean normal.
+        handler = self._messages.get(kind) or self._messages[NORMAL]
         try:
             result = handler(session, stanza, ticket)
         except Exception as error:
@@ -86,18 +95,24 @@ class Dispatch:
     def iq(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
         """Handles an iq; every get or set is answered (Flutter waits 60 s for it, realtime §3)."""
         kind = stanza.attrs.get("type", "")
+        to = stanza.attrs.get("to")
         if kind in _SILENT:
+            if self._direct is not None and to:
+                self._direct.reply(session, stanza)
             session.handled(ticket)
             return None
         children = [child for child in stanza.children if isinstance(child, Element)]
         if kind not in ("get", "set") or len(children) != 1 or not stanza.attrs.get("id"):
-            self._refuse(session, stanza, "bad-request", None)
+            self.refuse(session, stanza, "bad-request")
             session.handled(ticket)
             return None
         child = children[0]
-        handler, from_ = self._iq_handler(session, (kind, child.xmlns, child.name), stanza.attrs.get("to"))
+        key = (kind, child.xmlns, child.name)
+        if to and self._direct is not None and key not in self._session_iq and self._is_other_session(session, to):
+            return self._finish_message(session, stanza, ticket, self._direct.request(session, stanza))
+        handler, from_ = self._iq_handler(session, key, to)
         if handler is None:
-            self._refuse(session, stanza, "service-unavailable", None)
+            self.refuse(session, stanza, "service-unavailable")
             session.handled(ticket)
             return None
         try:
@@ -129,6 +144,8 @@ class Dispatch:
             return account or self._iq.get(key), session.bare
         if self._is_room(to):
             return self._room_iq.get(key), to
+        if key in self._session_iq and self._is_user(to):
+            return self._session_iq[key], to
         if key in self._user_iq and self._is_user(to):
             return self._user_iq[key], to
         return (self._iq.get(key) if self._is_ours(session, to) else None), to
@@ -162,16 +179,20 @@ class Dispatch:
             log.warning("a stanza could not be handled: %s", type(error).__name__)
             session.refused(ticket)
         elif isinstance(error, DomainError):
-            self._refuse(session, stanza, condition_of(error), error.text)
+            self.refuse(session, stanza, condition_of(error), error.text)
             session.handled(ticket)
         else:
             log.error("a stanza handler failed", exc_info=error)
-            self._refuse(session, stanza, "internal-server-error", None)
+            self.refuse(session, stanza, "internal-server-error")
             session.handled(ticket)
 
     def _is_ours(self, session: Session, to: str) -> bool:
         lowered = to.lower()
         return lowered == self._domain or lowered.partition("/")[0] == session.bare or lowered in session.hub.aliases
+
+    def _is_other_session(self, session: Session, to: str) -> bool:
+        """Whether it is the full JID of a user here, but not the session's own."""
+        return to != session.full and "/" in to and self._is_user(to)
 
     def _is_user(self, to: str) -> bool:
         return to.partition("/")[0].lower().endswith(f"@{self._domain}")
@@ -184,7 +205,8 @@ class Dispatch:
         children = () if payload is None else (payload,)
         session.send(serialize(iq_result(stanza, *children, from_=from_)))
 
-    def _refuse(self, session: Session, stanza: Element, condition: str, text: str | None) -> None:
+    def refuse(self, session: Session, stanza: Element, condition: str, text: str | None = None) -> None:
+        """Answers a stanza with an error."""
         session.hub.counts.refused.add(condition)
         if stanza.attrs.get("type") in _SILENT:
             return

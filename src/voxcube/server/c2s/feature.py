@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from voxcube.xmpp.sm import Ticket
 from voxcube.xmpp.xml import Element
@@ -27,6 +27,19 @@ MessageHandler: TypeAlias = "Callable[[Session, Element, Ticket | None], _Later 
 PresenceHandler: TypeAlias = "Callable[[Session, Element], Awaitable[None] | None]"
 
 
+class Direct(Protocol):
+    """Relays stanzas between sessions (`features.direct`)."""
+
+    async def request(self, session: Session, stanza: Element) -> None:
+        """Delivers a get or set to the session that it is addressed to, or answers it with an error."""
+
+    def reply(self, session: Session, stanza: Element) -> None:
+        """Delivers a result or error iq."""
+
+    def error(self, session: Session, stanza: Element) -> None:
+        """Delivers an error message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """A feature's name, the namespaces it advertises, and its handlers.
@@ -36,7 +49,8 @@ class Feature:
     `messages` by message type;
     `presence` by presence type ("" = available) for presence without an address; `room_iq` and `room_presence` for what
     is addressed to a room, or to the host of all rooms; `user_iq` and `user_presence` for what is addressed to a user,
-    the own account or another one: an iq is answered in that user's name.
+    the own account or another one: an iq is answered in that user's name. `session_iq` is what the server answers in
+    the place of a session (a full JID); all other requests are relayed to it.
     """
 
     name: str
@@ -48,4 +62,5 @@ class Feature:
     room_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     user_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     account_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
+    session_iq: Mapping[tuple[str, str, str], IqHandler] = field(default_factory=dict)
     user_presence: Mapping[str, PresenceHandler] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -22,7 +22,7 @@ from voxcube.server.core.models import Turn
 from voxcube.server.delivery.again import Again
 from voxcube.server.delivery.listening import Listening, Positions
 from voxcube.server.delivery.reconciler import Newest, Reconciler
-from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.delivery.sessions import Sessions, Target
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     GROUP_OTHERS to the members but `user_id`. `seq` is 0 for what is not stored; `members_version` says which members a
     stored group message is for: facts with a lower one are out of date. Without a `head` it is delivered to nobody, and
     only takes its place in the order.
+    With `standard_only` sessions of the JavaScript SDK are left out, which would report an empty message.
     What is not stored itself names in `after` a stored message that it is not delivered before; and the changes of a
     dialog's messages have numbers of their own, `change`, in whose order they are delivered.
     """
@@ -60,6 +61,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     members_version: int = 0
     after: int = 0
     change: int = 0
+    standard_only: bool = False
 
 
 class Hiding(Protocol):
@@ -355,20 +357,25 @@ class Router:
             return
         if kind == CHAT:
             head, tail, dialog_id, seq = parcel.head, parcel.tail, parcel.dialog_id, parcel.seq
-            for session in self.sessions.of(parcel.user_id):
+            for session in self._receivers(parcel):
                 # The address came from a client: another application's user is nobody here.
                 if session.app_id == parcel.app_id:
                     session.deliver(head, tail, dialog_id, seq)
         elif kind == COPY:
-            for session in self.sessions.of(parcel.user_id):
+            for session in self._receivers(parcel):
                 if session.carbons and session.address != parcel.origin:
                     session.deliver(parcel.head, parcel.tail, "", 0)
         elif kind == OWN:
-            for session in self.sessions.of(parcel.user_id):
+            for session in self._receivers(parcel):
                 if session.address != parcel.origin:
                     session.deliver(parcel.head, parcel.tail, "", 0)
         else:
             self._deliver_group(parcel)
+
+    def _receivers(self, parcel: Parcel) -> Sequence[Target]:
+        """The sessions of the parcel's user that it may be shown to."""
+        sessions = self.sessions.of(parcel.user_id)
+        return [session for session in sessions if not session.js] if parcel.standard_only else sessions
 
     def _deliver_group(self, parcel: Parcel) -> None:
         dialog_id = parcel.dialog_id
@@ -391,10 +398,11 @@ class Router:
             return
         head, tail = parcel.head, parcel.tail
         left_out = parcel.user_id if parcel.kind == GROUP_OTHERS else 0
+        standard_only = parcel.standard_only
         if facts.type == BROADCAST:
             hidden = hidden | facts.away if facts.away else hidden
             for session in self.sessions.of_app(parcel.app_id):
-                if session.user_id != left_out and session.user_id not in hidden:
+                if session.user_id != left_out and session.user_id not in hidden and not (standard_only and session.js):
                     session.deliver(head, tail, "", 0)
             return
         if hidden:
@@ -403,7 +411,8 @@ class Router:
         for user_id in members if len(members) <= len(by_user) else members & by_user.keys():
             if user_id != left_out and (found := by_user.get(user_id)) is not None:
                 for session in found:
-                    session.deliver(head, tail, "", 0)
+                    if not (standard_only and session.js):
+                        session.deliver(head, tail, "", 0)
 
     async def _load_and_release(self, app_id: int, dialog_id: str) -> None:
         while True:

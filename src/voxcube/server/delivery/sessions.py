@@ -23,6 +23,7 @@ class Target(Protocol):
     address: bytes  # its full JID, escaped for an attribute
     available: bool  # initial presence sent, priority not negative
     carbons: bool
+    js: bool  # the JavaScript SDK
     screen: Screen | None  # most have none
 
     @property

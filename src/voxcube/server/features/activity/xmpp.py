@@ -58,5 +58,5 @@ def feature(activity: LastActivity) -> Feature:
         "activity",
         disco=(last_activity.NAMESPACE,),
         iq={query: activity.own, ("set", last_activity.STREAMING, "subscribe"): activity.subscribe},
-        user_iq={query: activity.of_user},
+        session_iq={query: activity.of_user},
     )

@@ -141,6 +141,11 @@ class Showing:
         if seen is not None and not session.hub.stopping:  # who is told of the node needs not be told of each session
             self._say(session, seen.followers | seen.chosen, stanza)
 
+    def sees(self, session: Session, user_id: int) -> bool:
+        """Whether a user is shown the presence of a session of this node."""
+        seen = self._seen.get(session.user_id, {}).get(session)
+        return seen is not None and seen.by(user_id)
+
     async def direct(self, session: Session, user_id: int, stanza: Element) -> None:
         """Presence to a user of the session's own choice (RFC 6121 §4.6), which ends with that of the session; without
         one of its own there is nothing to show. Raises Invalid (to too many)."""

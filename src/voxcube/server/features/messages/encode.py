@@ -55,7 +55,8 @@ class MessageEncoder:
         inner = self._from_stanza(draft) if draft.source is not None else self._from_values(draft)
         # The id that the client knows the message by: Flutter waits for an echo with it (quirks A16).
         shown = draft.message_id if draft.source is None else escape(draft.source.stanza.attrs["id"], _QUOTE)
-        draft.encoded = frame(sender, draft.to_user != 0, shown, inner)
+        head, tail = frame(sender, draft.to_user != 0, shown, inner)
+        draft.encoded = head, tail.replace(b'type="chat"', b'type="normal"', 1) if draft.normal else tail
 
     def _from_stanza(self, draft: Draft) -> str:
         """The client's own children, unchanged and in order; extraParams completed (quirks A23)."""
@@ -107,17 +108,21 @@ class MessageEncoder:
         after = 0 if seq or not dialog_id else self._router.newest(dialog_id, sender_id if draft.to_user else 0)
         if not draft.to_user:
             version = draft.members_version
-            send(Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, version, after))
+            parcel = Parcel(GROUP, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, version, after)
+            parcel.standard_only = draft.standard_only
+            send(parcel)
             return
         if draft.to_user == sender_id:
-            send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin))
+            send(Parcel(OWN, app_id, sender_id, "", 0, head, tail, draft.origin, 0, 0, 0, draft.standard_only))
             return
-        send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail, b"", 0, after))
+        send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail, b"", 0, after, 0, draft.standard_only))
         if self._router.has_others(sender_id, draft.origin):
             if not draft.quiet:
                 recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
                 head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
-            send(Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, 0, after))
+            parcel = Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, 0, after)
+            parcel.standard_only = draft.standard_only
+            send(parcel)
 
     def echo(self, draft: Draft) -> None:
         if self._router.awaits(draft.dialog_id, draft.seq):  # the sender gets it with everybody else

@@ -66,6 +66,8 @@ class Draft:
     content: bool = True  # body, attachment or custom parameter
     quiet: bool = False  # stored, but delivered to nobody
     silent: bool = False  # no push
+    standard_only: bool = False  # not for the JavaScript SDK, which would report an empty message
+    normal: bool = False  # of type normal, where it is delivered as what it is
     destroy_after: int | None = None  # seconds that it may be seen for
     pending: dict[str, Draft] = field(default_factory=dict)  # the session's last unfinished message by dialog
     source: Any = None

@@ -1,16 +1,16 @@
-"""Message stanzas of type chat and groupchat: what each one is, and the content ones into drafts (realtime §6–§9)."""
+"""Messages of type chat, normal and groupchat: what each one is, and the content ones into drafts (realtime §6–§9)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from voxcube.server.c2s.feature import LATER, Feature
 from voxcube.server.c2s.session import Session
-from voxcube.server.core.errors import NotFound
+from voxcube.server.core.errors import BadRequest, Forbidden, NotFound
 from voxcube.server.core.ids import Ids, is_object_id
 from voxcube.server.features.messages.encode import Source
 from voxcube.server.features.messages.service import Draft, MessageService
@@ -26,7 +26,9 @@ _NOT_STORED = frozenset({"no-store", "no-permanent-store"})  # XEP-0334 §4.1, �
 _COPIES = frozenset({"sent", "received"})
 _to_json = msgspec.json.Encoder().encode
 
-# Handles typing or a change: (session, stanza, recipient user or 0, dialog or "").
+_MARKER_NAMES = frozenset({"received", "displayed"})
+
+# Handles typing, a change, or an invitation: (session, stanza, recipient user or 0, dialog or "").
 Side = Callable[[Session, Element, int, str], Awaitable[Any] | None]
 
 
@@ -34,15 +36,24 @@ class MessageStanzas:
     """Sorts messages into content, typing and markers."""
 
     def __init__(
-        self, domain: str, service: MessageService, ids: Ids, *, typing: Side, marker: Any, change: Side
+        self,
+        domain: str,
+        service: MessageService,
+        ids: Ids,
+        *,
+        typing: Side,
+        marker: Any,
+        change: Side,
+        invitation: Side,
     ) -> None:
         """`marker(session, stanza, marker, to_user, ticket)` persists and relays a delivered or read marker, `change`
-        an edit or a deletion."""
+        an edit or a deletion, `invitation` an invitation that is sent through a room."""
         self._service = service
         self._ids = ids
         self._typing = typing
         self._marker = marker
         self._change = change
+        self._invitation = invitation
         self._domain = domain
         self._known_address = functools.lru_cache(maxsize=65536)(functools.partial(_address, domain))
 
@@ -53,7 +64,7 @@ class MessageStanzas:
 
     def chat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
         """A 1-1 message (realtime §7)."""
-        app_id, user_id, _ = self._address(stanza)
+        app_id, user_id, dialog_id = self._address(stanza)
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
         if side:
@@ -61,12 +72,26 @@ class MessageStanzas:
         if app_id != session.app_id or not user_id:
             if side:
                 return None  # no errors for chat states and markers (realtime §7.2)
+            if dialog_id and app_id == session.app_id:
+                _refuse_in_room(stanza)
             raise NotFound("There is no such user")
         if marker is not None:
             return self._marker(session, stanza, marker, user_id, ticket)
         if side:
             return self._typing(session, stanza, user_id, "")
         return self._send(session, stanza, user_id, "", ticket)
+
+    def normal(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
+        """A message without a type, of type normal or of an unknown one (RFC 6121 §5.2.2).
+
+        What belongs to a dialog becomes a part of it like a message of type chat: official SDKs show no other type. An
+        invitation to a room goes to the room.
+        """
+        app_id, _, dialog_id = self._address(stanza)
+        if dialog_id and app_id == session.app_id and is_invitation(stanza):
+            return self._invitation(session, stanza, 0, dialog_id)
+        stanza.attrs["type"] = "normal" if _is_empty(stanza) else "chat"
+        return self.chat(session, stanza, ticket)
 
     def groupchat(self, session: Session, stanza: Element, ticket: Ticket | None) -> Any:
         """A message to a room (realtime §9.1)."""
@@ -81,8 +106,14 @@ class MessageStanzas:
             raise NotFound("The dialog does not exist")
         if marker is not None:
             return self._marker(session, stanza, marker, 0, ticket)
+        if "/" in stanza.attrs["to"]:
+            if side:
+                return None
+            raise BadRequest("A group message goes to the room, not to an occupant")  # XEP-0045 §7.5
         if side:
             return self._typing(session, stanza, 0, dialog_id)
+        if stanza.find("subject") is not None and stanza.find("body") is None:  # XEP-0045 §8.1
+            raise Forbidden("The subject of a room is the name of its dialog, which is changed by REST")
         return self._send(session, stanza, 0, dialog_id, ticket)
 
     def _send(self, session: Session, stanza: Element, to_user: int, dialog_id: str, ticket: Ticket | None) -> Any:
@@ -124,7 +155,8 @@ class MessageStanzas:
                 if dialog_id and not session.available:
                     # Delivery goes to who is available; the sender gets its echo all the same (realtime §9.1).
                     head, tail = draft.encoded
-                    session.deliver(head, tail, "", 0)
+                    if not (draft.standard_only and session.js):
+                        session.deliver(head, tail, "", 0)
                 session.handled(ticket)
             else:
                 session.hub.dispatch.failed(session, stanza, ticket, error)
@@ -144,6 +176,8 @@ class MessageStanzas:
             done=done,
             content=content,
             silent=params.silent,
+            standard_only=_is_empty(stanza),
+            normal=stanza.attrs.get("type") == "normal",
             destroy_after=destroy_after,
             pending=session.pending,
             source=Source(stanza, extra, markable, made_id),
@@ -159,6 +193,31 @@ def _wanted_in_archive(session: Session, extra: Element | None, others: Sequence
         return False
     hints = {child.name for child in others if child.xmlns == ns.HINTS}
     return "store" in hints or (session.archives and hints.isdisjoint(_NOT_STORED))
+
+
+def _is_empty(stanza: Element) -> bool:
+    """Whether a message has nothing that an official SDK could show: no text, and none of its own parameters.
+
+    Those are stand-alone receipts (XEP-0184), invitations (XEP-0249) and the like. With `received` or `displayed` that
+    are no markers, JavaScript would report the delivery of an unknown message.
+    """
+    body = stanza.find("body")
+    if body is not None and body.text:
+        return False
+    return stanza.find("extraParams") is None or any(child.name in _MARKER_NAMES for child in stanza.elements())
+
+
+def is_invitation(stanza: Element) -> bool:
+    """Whether the message asks a room to invite somebody, or to decline an invitation (XEP-0045 §7.8.2)."""
+    x = stanza.find("x", ns.MUC_USER)
+    return x is not None and (x.find("invite") is not None or x.find("decline") is not None)
+
+
+def _refuse_in_room(stanza: Element) -> NoReturn:
+    """What is not of type groupchat has no place in a room."""
+    if "/" in stanza.attrs["to"]:
+        raise Forbidden("There are no private messages in rooms: write to the user's own address")
+    raise BadRequest("A message to a room is of type groupchat")  # XEP-0045 §7.4
 
 
 async def _after(work: Awaitable[None]) -> Any:
@@ -208,5 +267,5 @@ def _address(domain: str, to: str) -> tuple[int, int, str]:
 def feature(stanzas: MessageStanzas) -> Feature:
     return Feature(
         "messages",
-        messages={"chat": stanzas.chat, "groupchat": stanzas.groupchat},
+        messages={"chat": stanzas.chat, "normal": stanzas.normal, "groupchat": stanzas.groupchat},
     )

@@ -11,6 +11,7 @@ from voxcube.server.features.messages.encode import relayed_tail
 from voxcube.server.features.messages.service import Facts
 from voxcube.server.features.typing.service import TypingService
 from voxcube.xmpp import ns
+from voxcube.xmpp.payloads import chat_states
 from voxcube.xmpp.xml import Element
 
 
@@ -31,6 +32,7 @@ class Typing:
     def _to_user(self, session: Session, stanza: Element, to_user: int) -> Awaitable[None] | None:
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
         parcel = Parcel(CHAT, session.app_id, to_user, "", 0, head, relayed_tail(stanza, "chat"))
+        parcel.standard_only = not _is_typing(stanza)
         allowed = self._service.may_tell_user(session.app_id, session.user_id, to_user, session.address)
         if isinstance(allowed, Awaitable):
             return self._to_user_later(parcel, allowed)
@@ -48,6 +50,7 @@ class Typing:
         head = b'<message xmlns="jabber:client" from="' + occupant + b'" to="'
         tail = relayed_tail(stanza, "groupchat")
         parcel = Parcel(GROUP_OTHERS, app_id, user_id, dialog_id, 0, head, tail, session.address)
+        parcel.standard_only = not _is_typing(stanza)
         allowed = self._service.may_tell_room(app_id, user_id, dialog_id)
         if isinstance(allowed, Awaitable):
             return self._to_room_later(parcel, allowed)
@@ -62,6 +65,11 @@ class Typing:
         if allowed is not None:
             parcel.members_version = allowed.members_version
             self._router.send(parcel)
+
+
+def _is_typing(stanza: Element) -> bool:
+    """Whether it is one of the two states that JavaScript reads; it takes the others for a message without a text."""
+    return chat_states.decode(stanza) in (chat_states.COMPOSING, chat_states.PAUSED)
 
 
 def feature() -> Feature:
