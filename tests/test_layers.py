@@ -40,6 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.features.messages.late": (*XMPP_FACE, "server.storage.*"),  # stored messages → stanzas
     "server.features.contacts.pushes": XMPP_FACE,
     "server.features.contacts.showing": XMPP_FACE,
+    "server.features.rooms.invitations": XMPP_FACE,
     "server.features.*.rest*": (CORE, "server.rest.*", SERVICES, "server.features.*.rest"),
     # Services name the types of what their constructors are given: stores, other services, delivery.
     "server.features.*.*": (CORE, "server.storage.*", "server.delivery.*", "server.features.*"),
