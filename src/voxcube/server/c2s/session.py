@@ -14,6 +14,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from voxcube.server.c2s.errors import is_outage
+from voxcube.server.c2s.forged import strip_forged
 from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.keepalive import MISSED
 from voxcube.server.c2s.outgoing import REQUEST, Outgoing
@@ -279,6 +280,7 @@ class Session(Outgoing):
         name = stanza.name
         if name == "message":
             stanza.attrs["from"] = self.full  # whatever the client claims (realtime §6)
+            strip_forged(stanza, self.bare, self.hub.domain)
             ticket = None if self._acks is None else self._acks.received(not self.js or has_content(stanza))
             work = self.hub.dispatch.message(self, stanza, ticket)
         elif name == "iq":
@@ -289,6 +291,7 @@ class Session(Outgoing):
             work = self.hub.dispatch.iq(self, stanza, ticket)
         elif name == "presence":
             stanza.attrs["from"] = self.full
+            strip_forged(stanza, self.bare, self.hub.domain)
             ticket = None if self._acks is None else self._acks.received(not self.js)
             work = self.hub.dispatch.presence(self, stanza, ticket)
         else:

@@ -117,7 +117,9 @@ class MessageEncoder:
             return
         send(Parcel(CHAT, app_id, draft.to_user, dialog_id, seq, head, tail, b"", 0, after, 0, draft.standard_only))
         if self._router.has_others(sender_id, draft.origin):
-            if not draft.quiet:
+            if not draft.copied:
+                head, tail = b"", b""  # it takes its turn like one that is quiet
+            elif not draft.quiet:
                 recipient = f"{draft.to_user}-{app_id}@{self._domain}".encode()
                 head, tail = wrap_sent(self._bare(draft).encode(), head, recipient, tail)
             parcel = Parcel(COPY, app_id, sender_id, dialog_id, seq, head, tail, draft.origin, 0, after)

@@ -64,6 +64,7 @@ class Draft:
     extras: str | None  # XML of the stanza's other children
     done: Callable[[Draft, Exception | None], None]
     content: bool = True  # body, attachment or custom parameter
+    copied: bool = True  # to the sender's other sessions
     quiet: bool = False  # stored, but delivered to nobody
     silent: bool = False  # no push
     standard_only: bool = False  # not for the JavaScript SDK, which would report an empty message

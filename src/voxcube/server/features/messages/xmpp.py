@@ -23,7 +23,8 @@ from voxcube.xmpp.xml import Element, to_xml
 # Never a message of its own (realtime §9.4, §9.5).
 _CHANGES = frozenset({"replace", "remove", "reactions"})
 _NOT_STORED = frozenset({"no-store", "no-permanent-store"})  # XEP-0334 §4.1, §4.2
-_COPIES = frozenset({"sent", "received"})
+# "Do not copy this to my other sessions" (XEP-0280 §6, XEP-0334 §4.3).
+_UNCOPIED = {"private": ns.CARBONS, "no-copy": ns.HINTS}
 _to_json = msgspec.json.Encoder().encode
 
 _MARKER_NAMES = frozenset({"received", "displayed"})
@@ -68,7 +69,7 @@ class MessageStanzas:
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
         if side:
-            drop_copies(stanza)
+            drop_changes(stanza)
         if app_id != session.app_id or not user_id:
             if side:
                 return None  # no errors for chat states and markers (realtime §7.2)
@@ -99,7 +100,7 @@ class MessageStanzas:
         marker = markers.decode(stanza)
         side = marker is not None or is_chat_state(stanza)
         if side:
-            drop_copies(stanza)
+            drop_changes(stanza)
         if app_id != session.app_id or not dialog_id:
             if side:
                 return None
@@ -119,7 +120,7 @@ class MessageStanzas:
     def _send(self, session: Session, stanza: Element, to_user: int, dialog_id: str, ticket: Ticket | None) -> Any:
         body = extra = destroy_after = None
         others: list[Element] = []
-        copies = False
+        uncopied = False
         for child in stanza.children:
             if type(child) is not Element:
                 continue
@@ -128,16 +129,15 @@ class MessageStanzas:
             elif child.name == "extraParams" and extra is None:
                 extra = child
             elif child.name in _CHANGES:
-                drop_copies(stanza)
                 return self._change(session, stanza, to_user, dialog_id)
-            elif is_copy(child):
-                copies = True
+            elif _is_uncopied(child):
+                uncopied = True
             else:
                 if child.name == "destroy":
                     destroy_after = _seconds(child)
                 others.append(child)
-        if copies:
-            drop_copies(stanza)
+        if uncopied:  # for the server alone (XEP-0280 §6)
+            stanza.children = [child for child in stanza.children if isinstance(child, str) or not _is_uncopied(child)]
         params = extra_params.decode(extra)
         message_id = stanza.attrs.get("id", "")
         made_id = not is_object_id(message_id)
@@ -175,6 +175,7 @@ class MessageStanzas:
             extras=extras or None,
             done=done,
             content=content,
+            copied=not uncopied,
             silent=params.silent,
             standard_only=_is_empty(stanza),
             normal=stanza.attrs.get("type") == "normal",
@@ -231,14 +232,14 @@ def _seconds(destroy: Element) -> int | None:
     return int(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
 
 
-def is_copy(child: Element) -> bool:
-    """Whether it is a carbon, which only the server makes: JS believes one from anybody (XEP-0280 §11)."""
-    return child.name in _COPIES and child.find("forwarded") is not None
+def _is_uncopied(child: Element) -> bool:
+    return child.name in _UNCOPIED and child.xmlns == _UNCOPIED[child.name]
 
 
-def drop_copies(stanza: Element) -> None:
-    """Takes the carbons out of what a client sent."""
-    stanza.children = [child for child in stanza.children if isinstance(child, str) or not is_copy(child)]
+def drop_changes(stanza: Element) -> None:
+    """Takes edits and deletions out of what is relayed as typing, marker or headline: nobody has asked whether its
+    sender may make them, and clients look for them first."""
+    stanza.children = [child for child in stanza.children if isinstance(child, str) or child.name not in _CHANGES]
 
 
 def is_chat_state(stanza: Element) -> bool:

@@ -7,7 +7,7 @@ from voxcube.server.c2s.session import Session
 from voxcube.server.core.errors import BadRequest, NotFound
 from voxcube.server.delivery.router import CHAT, OWN, Parcel, Router
 from voxcube.server.features.messages.encode import check_size, relayed_tail
-from voxcube.server.features.messages.xmpp import drop_copies
+from voxcube.server.features.messages.xmpp import drop_changes
 from voxcube.server.features.system.service import SystemService
 from voxcube.xmpp.jid import Jid, parse_user_local
 from voxcube.xmpp.sm import Ticket
@@ -27,7 +27,7 @@ class SystemStanzas:
         app_id, user_id = session.app_id, session.user_id
         to_user = self._recipient(session, stanza)
         await self._service.check(app_id, user_id, to_user, origin=session.address)
-        drop_copies(stanza)
+        drop_changes(stanza)
         head = b'<message xmlns="jabber:client" from="' + session.address + b'" to="'
         kind, origin = (OWN, session.address) if to_user == user_id else (CHAT, b"")
         tail = relayed_tail(stanza, "headline")
