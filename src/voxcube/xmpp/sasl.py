@@ -7,7 +7,7 @@ from typing import NamedTuple
 from voxcube.xmpp import ns
 from voxcube.xmpp.xml import Element
 
-__all__ = ["PlainCredentials", "SaslError", "failure", "plain_auth", "read_plain"]
+__all__ = ["PlainCredentials", "SaslError", "decode", "failure", "plain_auth", "read_plain"]
 
 
 class SaslError(Exception):
@@ -29,16 +29,23 @@ class PlainCredentials(NamedTuple):
         return f"PlainCredentials({self.authzid!r}, {self.username!r}, …)"  # passwords never reach a log
 
 
-def read_plain(auth: Element, domain: str) -> PlainCredentials:
-    """Decode `<auth mechanism="PLAIN">`; raises SaslError.
+def decode(element: Element) -> bytes | None:
+    """The data of an `<auth>`, `<challenge>` or `<response>`: None when it carries none, b"" for the single equals sign
+    that stands for no data (RFC 6120 §6.4.2). Raises SaslError."""
+    text = element.text.strip()  # clients that indent leave white space around (realtime §2)
+    if not text or text == "=":
+        return b"" if text else None
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise SaslError("incorrect-encoding") from None
+
+
+def read_plain(response: bytes, domain: str) -> PlainCredentials:
+    """Read the message of PLAIN (RFC 4616 §2); raises SaslError.
 
     `authzid` must be empty or the bare JID of the user at `domain` (realtime §2.3).
     """
-    try:
-        # Clients that indent leave white space around (realtime §2).
-        response = base64.b64decode(auth.text.strip().encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise SaslError("incorrect-encoding") from None
     try:
         authzid, username, password = response.decode("utf-8").split("\0")
     except ValueError:  # not UTF-8, or not three parts

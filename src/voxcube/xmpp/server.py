@@ -61,6 +61,7 @@ _OPEN: Mapping[str, str] = {
     "active": ns.CSI,
     "inactive": ns.CSI,
 }
+_EXCHANGE = frozenset({"auth", "response", "abort"})  # RFC 6120 §6.4
 _STANZAS = frozenset({"message", "presence", "iq"})
 
 
@@ -76,6 +77,7 @@ class ServerStream(Stream):
     __slots__ = (
         "_aliases",
         "_bind_iq",
+        "_challenged",
         "_domain",
         "_failures",
         "_held",
@@ -111,6 +113,7 @@ class ServerStream(Stream):
         self._stanza_limit = stanza_limit
         self._max_depth = max_depth
         self._failures = 0
+        self._challenged = False  # the client has begun to authenticate, and its response is awaited
         self._held: list[bytes] = []  # received while an answer of ours is awaited
         self._bind_iq: Element | None = None
         framing.set_limits(max_stanza=unauthenticated_limit, max_depth=max_depth)
@@ -275,16 +278,24 @@ class ServerStream(Stream):
     def _on_auth(self, token: Token) -> Event | None:
         if isinstance(token, Element) and token.name == "starttls" and token.xmlns == ns.TLS:
             return self._on_starttls()
-        if not isinstance(token, Element) or token.name not in ("auth", "abort") or token.xmlns != ns.SASL:
+        if not isinstance(token, Element) or token.name not in _EXCHANGE or token.xmlns != ns.SASL:
             return self._end(token)
+        challenged, self._challenged = self._challenged, False
         if token.name == "abort":
-            return self._refuse("aborted")
+            return self._refuse("aborted")  # RFC 6120 §6.4.4
         if not self._offer_plain:
             return self._refuse("encryption-required")
-        if token.get("mechanism") != "PLAIN":
+        if challenged is not (token.name == "response"):
+            return self._refuse("malformed-request")  # an answer to nothing, or in place of one a second beginning
+        if not challenged and token.get("mechanism") != "PLAIN":
             return self._refuse("invalid-mechanism")
         try:
-            credentials = sasl.read_plain(token, self._domain)
+            response = sasl.decode(token)
+            if response is None and not challenged:
+                self._challenged = True  # RFC 6120 §6.4.2: the response comes when it is asked for
+                self.send(Element("challenge", {"xmlns": ns.SASL}))
+                return None
+            credentials = sasl.read_plain(response or b"", self._domain)
         except sasl.SaslError as error:
             return self._refuse(error.condition)
         self._move(Trigger.CREDENTIALS)

@@ -16,7 +16,7 @@ from voxcube.server.features.carbons.xmpp import wrap_sent
 from voxcube.server.features.messages.service import LARGEST, Draft
 from voxcube.xmpp import ns
 from voxcube.xmpp.payloads import extra_params
-from voxcube.xmpp.xml import Element, is_text, to_xml
+from voxcube.xmpp.xml import Element, is_name, is_text, to_xml
 
 Encoded = tuple[bytes, bytes]  # before and after the receiver's address
 
@@ -149,6 +149,11 @@ class MessageEncoder:
 def is_parameter(name: str) -> bool:
     """Whether a key of a message made by REST is a custom parameter (rest §7.1)."""
     return name not in extra_params.CORE_KEYS and name not in extra_params.UNSTORED_KEYS
+
+
+def is_parameter_name(name: str) -> bool:
+    """Whether it can be the name of an element, which every client reads as it is."""
+    return is_name(name)
 
 
 def relayed_tail(stanza: Element, kind: str) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.ids import MAX_INTEGER_ID
-from voxcube.server.features.messages.rest import as_property
+from voxcube.server.features.messages.rest import as_properties
 from voxcube.server.features.system.service import SystemService
 from voxcube.server.rest.route import Call, Caller, Route
 
@@ -37,11 +37,8 @@ def routes(service: SystemService) -> list[Route]:
             raise Invalid({"recipientId": ["is required"]})
         if not 0 < to_user <= MAX_INTEGER_ID:
             raise Invalid({"recipientId": ["is invalid"]})
-        parameters = {
-            name: as_property(value)
-            for name, value in call.tree.items()
-            if name not in _RECIPIENT and name != "moduleIdentifier"
-        }
+        given = {name: call.tree[name] for name in call.tree if name not in (*_RECIPIENT, "moduleIdentifier")}
+        parameters = as_properties(given)
         message_id = await service.send(call.app_id, call.user_id, to_user, parameters)
         return SystemAnswer(message_id, to_user, parameters)
 
