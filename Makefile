@@ -14,12 +14,21 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-install: .venv/.installed tests/js/node_modules/.installed  ## .venv with everything needed, and the JavaScript SDK for the tests
+install: .venv/.server  ## .venv with the server
 
-.venv/.installed: pyproject.toml
+# The server alone: what the demo needs. The stamp of the development tools stands for it as well.
+.venv/.server: pyproject.toml
+	@echo 'Installing the server into .venv (once; it takes a minute or two)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[server]'
+	@touch $@
+
+# Brings the rest into the same .venv.
+.venv/.development: pyproject.toml
+	@echo 'Installing the development tools into .venv (once; it takes some minutes)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,postgres,dev]'
-	@touch $@
+	@touch .venv/.server $@
 
 # The JavaScript SDK is only needed by the tests that drive it; without Node they are skipped.
 tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
@@ -33,18 +42,18 @@ endif
 demo: install  ## the server with a demo application and users, and what to connect with
 	@$(BIN)/voxcube demo
 
-test: install  ## every test that can run here; says what was skipped and why
+test: .venv/.development tests/js/node_modules/.installed  ## every test that can run here; says what was skipped and why
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-bench: install  ## the performance table, on throw-away servers (ARGS=--quick: shorter)
+bench: .venv/.development  ## the performance table, on throw-away servers (ARGS=--quick: shorter)
 	@$(BIN)/voxcube bench suite $(ARGS)
 
-check: install  ## lint, format check, types
+check: .venv/.development  ## lint, format check, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: install  ## repair what ruff can repair
+format: .venv/.development  ## repair what ruff can repair
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 

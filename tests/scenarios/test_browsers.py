@@ -29,7 +29,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the page with the SDK, served on loopback."""
     if not BUNDLE.exists():
-        missing("the JavaScript SDK is not installed: make install")
+        missing("the JavaScript SDK is not installed: make tests/js/node_modules/.installed")
     folder = tmp_path_factory.mktemp("page")
     for file in (BUNDLE, DIRECTORY / "browser.html"):
         (folder / file.name).write_bytes(file.read_bytes())

@@ -50,7 +50,7 @@ class JsUser:
         if node is None:
             missing("Node is not installed")
         if not (DIRECTORY / "node_modules" / "connectycube").exists():
-            missing("the JavaScript SDK is not installed: make install")
+            missing("the JavaScript SDK is not installed: make tests/js/node_modules/.installed")
         environ = {**os.environ, **({"NODE_EXTRA_CA_CERTS": str(self._trust)} if self._trust else {})}
         self._process = await asyncio.create_subprocess_exec(
             node,

@@ -105,7 +105,7 @@ from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.jobs import Jobs
-from voxcube.server.rest import docs
+from voxcube.server.rest import docs, home
 from voxcube.server.rest.app import create_app
 from voxcube.server.rest.http import HttpServer
 from voxcube.server.rest.normalise import Limits as RequestLimits
@@ -589,6 +589,7 @@ class App:
             origins=config.origins,
             limits=RequestLimits(body=config.body_limit),
             more=[
+                home.page(__version__),
                 *docs.pages(describe(routes, version=__version__)),
                 *metrics.routes(metrics.NodeMetrics(hub, writer, self.doors), config.metrics),
             ],

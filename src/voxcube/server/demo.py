@@ -98,6 +98,7 @@ def card(config: Config, demo: Demo, doors: Doors) -> str:
         *(f"  {user.login:<12} {user.id:<7} {user.password}" for user in demo.users),
         "",
         *(f"  {name:<12} {'   '.join(found)}" for name, found in urls.items() if found),
+        *([f"  API docs     {urls['REST'][0]}/docs"] if urls["REST"] else []),
         f"  chat host    {config.domain}",
         f"  certificate  {certificate.cert}{'  (self-signed)' if certificate.self_signed else ''}",
         f"               SHA-256 {certificate.fingerprint}",

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from voxcube.server.core.clock import Clock
-from voxcube.server.core.errors import Conflict, Invalid, NotFound, SessionRequired, Unauthorized, Unavailable
+from voxcube.server.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    SessionRequired,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
 from voxcube.server.core.models import Admission, App, Session, User
 from voxcube.server.features.apps.service import Transactions
@@ -23,6 +32,8 @@ from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.tokens import Ended, TokenStore, token_hash
 from voxcube.server.storage.users import UserStore
+
+log = logging.getLogger(__name__)
 
 LIFETIME = 2 * 3600  # seconds (rest §3.1)
 GUEST_LIFETIME = 24 * 3600  # seconds, whatever the guest does (rest §3.1)
@@ -235,6 +246,7 @@ class SessionService:
         now = self._clock.now()
         if session is not None and session.expires_at > now and (session.app_id, session.user_id) == (app_id, user_id):
             await self._extended(session, password, now)
+            log.info("login by token: user %d of application %d from %s", user_id, app_id, address)
             return Admission(token_hash(password))
         user = await self._users.by_id(app_id, user_id)
         right = await self._verify(user, password, (app_id, user_id), address)
@@ -280,9 +292,16 @@ class SessionService:
         on with it is not kept waiting for that.
         """
         if len(password) > PASSWORD_MAX:
+            log.info("login refused: unknown or ended token from %s", address)
             return False
         stored = None if user is None else user.password_hash
-        attempt = self._doorkeeper.knock(account, address, remembered=self._passwords.remembers(stored, password))
+        # Names that clients made up are not logged: some people type their password there.
+        who = (account[1] if user is not None else "unknown", account[0], address)
+        try:
+            attempt = self._doorkeeper.knock(account, address, remembered=self._passwords.remembers(stored, password))
+        except TooManyRequests:
+            log.warning("login refused after too many wrong passwords: user %s of application %d from %s", *who)
+            raise
         lane = Lane.KNOWN if attempt.known else Lane.LOGIN
         try:
             verified = await self._passwords.verify(stored, password, address=address, lane=lane)
@@ -291,6 +310,9 @@ class SessionService:
             raise
         if verified:
             attempt.succeeded()
+            log.info("login: user %s of application %d from %s", *who)
+        else:
+            log.info("login refused: wrong password for user %s of application %d from %s", *who)
         return verified
 
     async def _identify(self, app: App, credentials: Credentials, address: str, *, create: bool) -> User:
