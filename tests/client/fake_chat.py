@@ -83,7 +83,9 @@ class FakeSession(asyncio.Protocol):
                     return self.stream.resume_failed("item-not-found", self.server.remembers)
                 self.enabled, self.handled, self.jid = True, earlier.handled, earlier.jid
                 self.resume_id, earlier.resume_id = earlier.resume_id, ""
-                return self.stream.resumed(self.jid, previd, self.handled)
+                more = self.stream.resumed(self.jid, previd, self.handled)
+                self.send(*self.server.repeats)
+                return more
             case BindRequest(_, resource):
                 self.jid = f"{self.username}@{DOMAIN}/{resource or f'resource-{next(self.server.counter)}'}"
                 return self.stream.bind(self.jid)
@@ -168,6 +170,7 @@ class FakeChat:
         self.stream_management = True
         self.resumption = False
         self.resumes: list[tuple[str, int]] = []
+        self.repeats: list[str] = []  # what is sent again after a resumption
         self.remembers: int | None = None  # what is said of a session that cannot be resumed
         self.acknowledges = True
         self.echoes = True

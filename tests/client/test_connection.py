@@ -16,6 +16,7 @@ from voxcube.client import (
     ConnectionState,
     ConnectionStateChange,
     NotConnected,
+    SessionReplaced,
     TransportError,
 )
 from voxcube.client import connection as connection_module
@@ -185,7 +186,8 @@ async def test_the_stream_breaks(noise: str) -> None:
         session.send(noise)
         change = await asyncio.wait_for(anext(states), 5)
         assert change.new is State.FORCE_CLOSED
-        assert isinstance(change.error, TransportError)
+        expected = SessionReplaced if "conflict" in noise else TransportError
+        assert isinstance(change.error, expected)
         assert (await anext(states)).new is State.CLOSED
         with pytest.raises(NotConnected):
             await cube.chat.ping()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.client.fake_chat import DIALOG_ID, DOMAIN, MESSAGE_ID, ROOM, FakeChat, FakeSession
 from tests.client.fake_rest import DIALOG
-from voxcube.client import Client, DeliveryStatus, Dialog, Event, Message, TypingEvent
+from voxcube.client import Client, DeliveryStatus, Dialog, Message, TypingEvent
 from voxcube.client import inbox as inbox_module
 from voxcube.client import own_typing as own_typing_module
 from voxcube.client.inbox import SeenIds
@@ -45,7 +45,7 @@ def carbon(inner: str, outer_from: str = ME) -> str:
 async def received(cube: Client, session: FakeSession, *stanzas: str) -> list[Message]:
     """All messages, own ones too, that come of these stanzas."""
     messages: list[Message] = []
-    stop = cube.chat.on(Event.MESSAGE, messages.append)
+    stop = cube.chat.on_message(messages.append, include_own=True)
     session.send(*stanzas)
     await cube.chat.ping()
     stop()
@@ -156,7 +156,8 @@ async def test_a_message_without_parameters() -> None:
 
 class TestMarkers:
     async def test_delivery_is_reported_by_itself_once(self) -> None:
-        async with FakeChat() as server, server.ready() as (_, session):
+        async with FakeChat() as server, server.ready() as (cube, session):
+            cube.chat.on_message(lambda _: None)
             session.send(chat(more=MARKABLE), chat(more=MARKABLE))
             marker = await session.next()
             found = marker.find("received", ns.CHAT_MARKERS)
@@ -171,6 +172,7 @@ class TestMarkers:
 
     async def test_for_groups_it_goes_to_the_sender(self) -> None:
         async with FakeChat() as server, server.ready() as (cube, session):
+            cube.chat.on_message(lambda _: None)
             session.send(group(77, id_="1" * 24), group(88))
             marker = await session.next()
             assert (marker.get("to"), marker.get("type")) == (f"88-3@{DOMAIN}", "chat")

@@ -52,8 +52,15 @@ LOST = [State.FORCE_CLOSED, State.RECONNECTING, State.CONNECTING]
 
 class TestPolicy:
     def test_the_guides_defaults(self) -> None:
-        policy = ReconnectPolicy(jitter=0)
+        """Those of the official SDKs, as a setting."""
+        policy = ReconnectPolicy(5, delay=5, factor=1, jitter=0)
         assert [policy.next_delay(attempt) for attempt in range(1, 7)] == [5, 5, 5, 5, 5, None]
+
+    def test_for_ever_by_default(self) -> None:
+        policy = ReconnectPolicy(jitter=0)
+        assert [policy.next_delay(attempt) for attempt in (1, 2, 3, 6, 7, 10**9)] == [1, 2, 4, 32, 60, 60]
+        most = [ReconnectPolicy().next_delay(1000) for _ in range(100)]
+        assert all(delay is not None and 42 <= delay <= 78 for delay in most)
 
     def test_longer_each_time(self) -> None:
         policy = ReconnectPolicy(max_attempts=10**6, delay=1, factor=2, max_delay=10, jitter=0)
@@ -79,6 +86,7 @@ class TestComingBack:
     async def test_resumed(self) -> None:
         async with ready() as (server, cube, session):
             states = cube.chat.states()
+            cube.chat.on_message(lambda _: None)
             await cube.chat.ping()
             session.send("<message type='chat' from='88-3@chat.example.org/x'><body>hi</body></message>")
             await cube.chat.ping()

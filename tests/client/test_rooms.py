@@ -41,7 +41,7 @@ async def join(cube: Client, session: FakeSession) -> None:
 
 
 def queued(stream: EventStream[Any]) -> list[Any]:
-    return list(stream._queue)
+    return [entry.event for entry in stream._queue]
 
 
 async def test_joining_and_leaving() -> None:

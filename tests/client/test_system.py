@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.client.fake_chat import DOMAIN, FakeChat
-from voxcube.client import ChatTimeout, MessageLost, NotConnected, Signal, StanzaError, SystemMessage
+from voxcube.client import ChatTimeout, ClientClosed, MessageLost, Signal, StanzaError, SystemMessage
 from voxcube.xmpp import stanza as stanzas
 from voxcube.xmpp.xml import to_xml
 
@@ -46,7 +46,7 @@ async def test_sending() -> None:
         with pytest.raises(ValueError, match="give the user"):
             await cube.chat.signalling.send(0, {})
         assert session.quiet()
-    with pytest.raises(NotConnected):
+    with pytest.raises(ClientClosed):
         await cube.chat.system.send(88, "too late")
 
 

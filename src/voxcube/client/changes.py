@@ -47,7 +47,8 @@ class MessageChanges:
             MessageLost: the connection ended before it was confirmed; editing again is safe.
             ChatTimeout: it was not confirmed in time (60 seconds by default).
             NotConnected: there is no connection; nothing was sent.
-            ValueError: no text, no dialog or more than one, an unfit id, or characters that XML forbids.
+            ValueError: no text, no dialog or more than one, an unfit id, characters that XML forbids, or more than
+                256 KiB with everything, as in ``send``; nothing was sent.
 
         Source: XEP-0308, Flutter SDK ``CubeDialog.editMessage``.
 
@@ -59,8 +60,8 @@ class MessageChanges:
             raise ValueError("give the new text as new_body")
         message_id = _id(message)
         target = self._where(message, dialog, to_user, dialog_id)
-        change = changes.Edit(message_id, last)
-        await self._outbox.change(change, target, body=new_body, properties=wire.texts(properties or {}))
+        texts, _ = wire.with_silent(properties, False)  # an edit is without an alert anyway
+        await self._outbox.change(changes.Edit(message_id, last), target, body=new_body, properties=texts)
 
     async def delete(
         self,

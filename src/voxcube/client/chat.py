@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -25,11 +26,12 @@ from voxcube.client.models import Attachment, Dialog, Message
 from voxcube.client.outbox import Outbox
 from voxcube.client.own_typing import OwnTyping
 from voxcube.client.privacy import Privacy
+from voxcube.client.receipts import Receipt
 from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.rooms import Rooms
 from voxcube.client.sends import Sends
 from voxcube.client.signalling import CALLS, Signalling
-from voxcube.client.streams import Feed
+from voxcube.client.streams import Feed, Line
 from voxcube.client.system import NOTIFICATIONS, System
 from voxcube.client.timers import Timers
 from voxcube.client.values import time_from_seconds, unix_seconds
@@ -37,6 +39,8 @@ from voxcube.client.wire import Target
 from voxcube.xmpp.jid import Jid, user_jid
 from voxcube.xmpp.payloads import markers
 from voxcube.xmpp.xml import Element, is_text
+
+UNMARKED = 1000  # messages whose senders are still to be told that they are delivered
 
 
 class Chat(MessageChanges, OwnTyping, Attention, Listeners):
@@ -56,10 +60,13 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self._app_id = app_id
         self._domain = endpoint.domain
         self._http = http
-        self._sent: Feed[Message] = Feed()
-        self._lost: Feed[Message] = Feed()
+        self._line = Line()
+        self._sent: Feed[Message] = Feed(self._line)
+        self._lost: Feed[Message] = Feed(self._line)
         self._sends = Sends(timeout, self._report_sent, self._lost.emit)
-        self._inbox = Inbox(self._sends, self._mark_received if auto_mark_delivered else None)
+        self._inbox = Inbox(self._sends, self._mark_received if auto_mark_delivered else None, self._line, self._made)
+        # Taken by a listener while there was no connection
+        self._unmarked: deque[Message] = deque(maxlen=UNMARKED)
         self._idle_typing: Timers[Target] = Timers(self._typing_idle)
         self._catch_up = CatchUp(
             http,
@@ -73,12 +80,13 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             endpoint,
             stream_management=stream_management,
             policy=reconnect or ReconnectPolicy(),
+            line=self._line,
             on_stanza=self._receive,
             on_confirmed=self._sends.confirm,
             on_broken=self._broken,
             on_over=self._sends.lose_all,
             on_login=self._logged_in,
-            on_ready=self._catch_up.ready,
+            on_ready=self._ready,
         )
         self._outbox = Outbox(self._life, self._sends, app_id, endpoint.domain)
         self._timeout = timeout
@@ -164,14 +172,21 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         Example:
             >>> jid = await cube.chat.connect(session.user_id, "s3cret-pass")
         """
-        secret = self._token() if password is None else password
+        self._line.check()
+        token = self._token()
+        if password is None and token is None:
+            await self._http.renew()
+            token = self._token()
+        secret = token if password is None else password
         if not secret:
             raise ValueError("give the password, or create a session first")
         if not is_text(secret) or (resource is not None and not is_text(resource)):
             raise ValueError("password and resource cannot hold control characters or lone surrogates")
+        if secret != token:
+            return await self._life.connect(Login(int(user_id), self._app_id, lambda: secret, resource))
         # A session token may be renewed before it is needed again.
-        current = (lambda: secret) if password is not None else (lambda: self._token() or secret)
-        return await self._life.connect(Login(int(user_id), self._app_id, current, resource))
+        login = Login(int(user_id), self._app_id, lambda: self._token() or secret, resource, self._http.renew)
+        return await self._life.connect(login)
 
     @property
     def reconnect_policy(self) -> Reconnect:
@@ -219,6 +234,22 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         """
         await self._life.disconnect()
 
+    async def closed(self) -> Exception | None:
+        """Waits until the chat is closed: until it does not connect again by itself.
+
+        Returns:
+            Why: ``TransportError`` when the reconnect policy gave up, ``AuthenticationFailed`` when the credentials are
+            not accepted any more, ``SessionReplaced`` when another connection under the same resource took this
+            one's place, or what ``on_session_expired`` raised; None after ``disconnect()``, ``destroy()`` or
+            ``Client.close()``. At once when the chat is closed already.
+
+        Example:
+            >>> why = await cube.chat.closed()
+            >>> if why is not None:
+            ...     raise SystemExit(f"the chat has ended: {why}")
+        """
+        return await self._life.closed()
+
     async def destroy(self) -> None:
         """Disconnects, ends all event streams and callbacks, and forgets the user.
 
@@ -259,7 +290,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
 
     async def send(
         self,
-        dialog: Dialog | None = None,
+        dialog: Dialog | Message | None = None,
         body: str | None = None,
         *,
         to_user: int | None = None,
@@ -279,15 +310,16 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         task, messages keep their order.
 
         Args:
-            dialog: where to; or give ``to_user`` or ``dialog_id``.
+            dialog: where to, or a message whose dialog is meant; or give ``to_user`` or ``dialog_id``.
             body: the text; may be left out with attachments.
             to_user: the user to write to privately; the server finds or creates the dialog.
             dialog_id: a dialog that is not private.
             markable: ask to be told when it is delivered.
             save_to_history: False only relays it.
             attachments: files and places.
-            properties: the application's own parameters: names to texts or to nested mappings; other values become
-                texts.
+            properties: the application's own parameters: names to texts or to nested mappings of up to 32 levels.
+                Numbers become texts, True and False ``"1"`` and ``"0"``; None is left out. ``"silent"`` is taken as
+                the argument, as in the guide of the official SDKs.
             silent: without a push alert.
             destroy_after: seconds after display at which the receiver shall delete it.
             id: 24 hexadecimal digits, made when not given. Sending again with the same id is safe: the server stores
@@ -304,7 +336,8 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             MessageLost: the connection ended before it was confirmed, and its session did not go on.
             ChatTimeout: it was not confirmed in time (60 seconds by default).
             NotConnected: there is no connection; nothing was sent.
-            ValueError: not exactly one destination, nothing to send, an unfit id, or characters that XML forbids.
+            ValueError: not exactly one destination, nothing to send, an unfit id, characters that XML forbids, or more
+                than 256 KiB with everything (in UTF-8, ``<``, ``>`` and ``&`` escaped); nothing was sent.
 
         Source: RFC 6121 §5.2, XEP-0198 §4, XEP-0333 §4.
 
@@ -318,6 +351,7 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             raise ValueError("give a body, attachments or properties")
         if id is not None and not is_message_id(id):
             raise ValueError("id must be 24 lower-case hexadecimal digits, as new_message_id() makes them")
+        texts, quiet = wire.with_silent(properties, silent)
         message = Message(
             id=id or new_message_id(),
             dialog_id=target.dialog_id,
@@ -326,16 +360,17 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             recipient_id=target.user_id,
             date_sent=time_from_seconds(int(time.time()) if date_sent is None else unix_seconds(date_sent)),
             attachments=files,
-            properties=wire.texts(properties or {}),
+            properties=texts,
             markable=markable,
             save_to_history=save_to_history,
-            silent=silent,
+            silent=quiet,
             destroy_after=destroy_after,
             is_group=target.is_group,
             is_own=True,
         )
         stanza = wire.encode(wire.message(message, target))
-        return await self._outbox.confirmed(stanza, message.id, target, lambda: self._sends.start(message))
+        sent = await self._outbox.confirmed(stanza, message.id, target, lambda: self._sends.start(message))
+        return sent.of_chat(self)
 
     async def mark_read(self, message: Message) -> None:
         """Tells the sender, and the server, that this user has read the message.
@@ -377,14 +412,18 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         await self._outbox.write(wire.marker(kind, message, self._app_id, self._domain))
 
     def _mark_received(self, message: Message) -> None:
+        if self._life.link is None:
+            self._unmarked.append(message)
+            return
         self._outbox.write_now(wire.marker(markers.DELIVERED, message, self._app_id, self._domain))
 
-    def _receive(self, stanza: Element) -> None:
+    def _receive(self, stanza: Element, receipt: Receipt) -> None:
         module = module_of(stanza) if stanza.get("type") in ("headline", "error") else None
         if module in (NOTIFICATIONS, CALLS):
             self._headline(stanza, module)
         elif stanza.name == "message" and self._life.user_id is not None:
-            self._inbox.receive(stanza, self._life.user_id, user_jid(self._life.user_id, self._app_id, self._domain))
+            me = self._life.user_id
+            self._inbox.receive(stanza, me, user_jid(me, self._app_id, self._domain), receipt)
         elif stanza.name == "presence":
             self.rooms._receive(stanza)
             self.contacts._receive(stanza)
@@ -409,8 +448,15 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         self._catch_up.logged_in()
         self.contacts._logged_in()
 
+    def _ready(self) -> None:
+        while self._unmarked:
+            self._mark_received(self._unmarked.popleft())
+        self._catch_up.ready()
+
     def _forget_user(self) -> None:
         """What the last user had, missed and chose is nothing to the next."""
+        self._line.forget()
+        self._unmarked.clear()
         self._user_id = None
         self._inactive = False
         self.rooms._forget()
@@ -423,10 +469,13 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
     def _token(self) -> str | None:
         return self._http.session.token if self._http.session else None
 
+    def _made(self, message: Message) -> Message:
+        return message.of_chat(self)
+
     def _report_sent(self, message: Message) -> None:
         if not message.is_group:  # of others the echo is an event
             self._inbox.sent(message)
-        self._sent.emit(message)
+        self._sent.emit(self._made(message))
 
     def _broken(self, silence: float) -> None:
         self._catch_up.broken(silence)

@@ -136,6 +136,8 @@ class Client:
             reconnect=reconnect,
         )
 
+        self.messages._answer_over(self.chat)
+
     @property
     def session(self) -> Session | None:
         """The current session of the REST API."""
@@ -152,12 +154,14 @@ class Client:
         Example:
             >>> await cube.close()
         """
+        self.chat._line.client_closed = True
         try:
             await self.chat.destroy()
         finally:
             await self._http.close()
 
     async def __aenter__(self) -> Self:
+        self.chat._line.check()
         return self
 
     async def __aexit__(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from voxcube.client import wire
 from voxcube.client.endpoint import Endpoint
-from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, TransportError
+from voxcube.client.errors import AuthenticationFailed, ChatTimeout, NotConnected, SessionReplaced, TransportError
+from voxcube.client.receipts import Receipt
 from voxcube.client.sockets import Wire, dial
 from voxcube.client.stream_session import StreamSession
 from voxcube.xmpp import ns, sm, stanza
@@ -37,6 +38,8 @@ KEEP_ALIVE = 60.0
 KEEP_ALIVE_TIMEOUT = 10.0
 # Stanzas that nobody waits for are acknowledged now and then all the same, so that their queue stays short.
 UNREQUESTED = 100
+# Seconds after which the server is told, unasked, that listeners have messages it was not told about before.
+ACKNOWLEDGE_AFTER = 1.0
 # What gathers in one turn of the loop beyond this is written at once, so that the socket can say that it is full.
 GATHER = 65536
 
@@ -59,7 +62,7 @@ class Connection:
         session: StreamSession | None,
         on_authenticated: Callable[[], None],
         on_unresumed: Callable[[], None],
-        on_stanza: Callable[[Element], None],
+        on_stanza: Callable[[Element, Receipt], None],
         on_confirmed: Callable[[str], None],
         on_lost: Callable[[Exception], None],
     ) -> None:
@@ -74,8 +77,8 @@ class Connection:
         self._on_lost = on_lost
         self.session = session
         self.resumed = False
-        self.is_replaced = False
-        """Whether another connection of the same name has ended it: coming back would only end that one."""
+        self.replaced: SessionReplaced | None = None
+        """Set when another connection under the same resource has ended this one."""
         self._wire: Wire | None = None
         self._upgrade: asyncio.Task[None] | None = None
         self._bound: asyncio.Future[Jid] = self._loop.create_future()
@@ -90,6 +93,7 @@ class Connection:
         self._id_prefix = secrets.token_hex(4)
         self._ids = 0
         self._ask = False  # for an acknowledgement, at the end of this turn of the loop
+        self._acknowledging: asyncio.TimerHandle | None = None
         # Keep-alive
         self._heard = self._loop.time()
         self._heard_at = time.time()  # while the machine sleeps only this clock goes on
@@ -107,7 +111,7 @@ class Connection:
         session: StreamSession | None,
         on_authenticated: Callable[[], None],
         on_unresumed: Callable[[], None],
-        on_stanza: Callable[[Element], None],
+        on_stanza: Callable[[Element, Receipt], None],
         on_confirmed: Callable[[str], None],
         on_lost: Callable[[Exception], None],
     ) -> Connection:
@@ -186,7 +190,10 @@ class Connection:
             raise NotConnected("the connection has ended")
 
     def request(self, iq: Element, timeout: float) -> asyncio.Future[Element]:
-        """Sends an iq under a new id. The future has its result, or raises StanzaError, ChatTimeout, NotConnected."""
+        """Sends an iq under a new id. The future has its result, or raises StanzaError, ChatTimeout, NotConnected.
+
+        Raises ValueError for what cannot be sent, as `wire.encode`.
+        """
         self._ids += 1
         iq_id = f"{self._id_prefix}-{self._ids}"
         answer: asyncio.Future[Element] = self._loop.create_future()
@@ -194,6 +201,7 @@ class Connection:
             answer.set_exception(NotConnected("the connection has ended"))
             return answer
         iq.attrs["id"] = iq_id
+        data = wire.encode(iq)
         self._answers[iq_id] = answer
         timer = self._loop.call_later(timeout, self._unanswered, iq_id, timeout)
 
@@ -202,7 +210,7 @@ class Connection:
             self._answers.pop(iq_id, None)
 
         answer.add_done_callback(forget)
-        self.write(iq)
+        self.write(data)
         return answer
 
     async def ping(self, timeout: float) -> None:
@@ -239,6 +247,9 @@ class Connection:
     async def close(self) -> None:
         """Ends the stream, then the socket (RFC 6120 §4.4); waits for the server at most two seconds."""
         if not self._over:
+            if self.session is not None and self.session.has_news:
+                # Else the server would deliver these messages again to the next session.
+                self._queue(serialize(self.session.ack()))
             self._flush()
             self._stream.close()
             self._flush()
@@ -271,6 +282,8 @@ class Connection:
         self._over = True
         if self._keeper is not None and self._keeper is not asyncio.current_task():
             self._keeper.cancel()
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
         if self._upgrade is not None and self._upgrade is not asyncio.current_task():
             self._upgrade.cancel()
         if not self._bound.done():
@@ -313,15 +326,16 @@ class Connection:
             elif isinstance(event, ResumeFailed):
                 self._give_up_session(event.h)
             elif isinstance(event, StreamFailed):
-                self.is_replaced = event.condition == "conflict"
+                if event.condition == "conflict" and self._bound.done():
+                    self.replaced = SessionReplaced(event.text)
                 if self.session is not None and not self._bound.done():
                     self._give_up_session(None)  # asking for it again would fail again
                 said = f"{event.condition}: {event.text}" if event.text else event.condition
                 self._flush()
-                self._lose(TransportError(f"the chat stream failed: {said}"))
+                self._lose(self.replaced or self._failure(f"the chat stream failed: {said}"))
             elif isinstance(event, Closed):
                 self._flush()
-                self._lose(TransportError("the server closed the chat stream"))
+                self._lose(self._failure("the server closed the chat stream"))
         self._flush()
 
     async def _secure(self) -> None:
@@ -331,7 +345,7 @@ class Connection:
         try:
             await self._wire.start_tls(self._endpoint.tls, self._endpoint.tls_name)
         except OSError as error:
-            self._lose(TransportError(f"no TLS with {self._endpoint.address}:{self._endpoint.port}: {error}"))
+            self._lose(self._failure(f"no TLS: {error}"))
             return
         self._stream.secured()
         self._flush()
@@ -339,7 +353,7 @@ class Connection:
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._gone.done():
             self._gone.set_result(None)
-        self._lose(TransportError(f"the chat connection was lost: {exc or 'closed by the other side'}"))
+        self._lose(self._failure(f"the chat connection was lost: {exc or 'closed by the other side'}"))
 
     def pause_writing(self) -> None:
         if self._writable is None:
@@ -372,6 +386,7 @@ class Connection:
             self._break(error)
             return
         self.resumed = True
+        session.resumed()
         for data in session.unacked():
             self._queue(data)
             self._ask = True
@@ -392,29 +407,50 @@ class Connection:
     def _break(self, error: RemoteProtocolError) -> None:
         self._stream.fail(error.condition, error.text)
         self._flush()
-        self._lose(TransportError(f"the server broke stream management: {error}"))
+        self._lose(self._failure(f"the server broke stream management: {error}"))
+
+    def _failure(self, reason: str) -> TransportError:
+        return TransportError(reason, host=self._endpoint.address, port=self._endpoint.port)
 
     def _element(self, element: Element) -> None:
         if element.name in _STANZAS:
+            session = self.session
+            if session is not None and session.is_repeated(element):
+                return
+            receipt = Receipt()
             try:
-                self._stanza(element)
+                self._stanza(element, receipt)
             except Exception:
                 # One stanza that we cannot read must not end the connection.
                 log.exception("a <%s/> from the server could not be handled", element.name)
-            if self.session is not None:
-                self.session.received()
+            if session is not None:
+                session.received(element, receipt)
+                if receipt.is_open:
+                    receipt.then(self._acknowledge_later)
         elif element.xmlns == ns.SM:
             try:
                 self._manage(element)
             except RemoteProtocolError as error:
                 self._break(error)
 
+    def _acknowledge_later(self, _: bool) -> None:
+        """A listener has a message that arrived before: the server may be waiting to be told."""
+        if self._acknowledging is None and not self._over:
+            self._acknowledging = self._loop.call_later(ACKNOWLEDGE_AFTER, self._acknowledge)
+
+    def _acknowledge(self, asked: bool = False) -> None:
+        if not asked:
+            self._acknowledging = None
+        if not self._over and self.session is not None and (asked or self.session.has_news):
+            self._queue(serialize(self.session.ack()))
+
     def _manage(self, element: Element) -> None:
         session = self.session
         if session is None:
             return
         if element.name == "r":
-            self._queue(serialize(session.ack()))
+            # Readers that were just woken take what came with the request first.
+            self._loop.call_soon(self._acknowledge, True)
         elif element.name == "a":
             self._confirm(session.acked(sm.read_h(element)))
         elif element.name == "enabled":
@@ -427,16 +463,18 @@ class Connection:
         for message_id in message_ids:
             self._on_confirmed(message_id)
 
-    def _stanza(self, element: Element) -> None:
+    def _stanza(self, element: Element, receipt: Receipt) -> None:
         if element.name != "iq":
-            self._on_stanza(element)
+            self._on_stanza(element, receipt)
             return
         kind = element.get("type")
         if kind in ("result", "error"):
             iq_id = element.get("id") or ""
             answer = self._answers.get(iq_id)
             if answer is None and kind == "result" and not iq_id.startswith(self._id_prefix):
-                self._on_stanza(element)  # last activities come as results that nobody has asked for (realtime §12.1)
+                self._on_stanza(
+                    element, receipt
+                )  # last activities come as results that nobody has asked for (realtime §12.1)
             elif answer is not None and not answer.done():
                 if kind == "result":
                     answer.set_result(element)
@@ -445,7 +483,7 @@ class Connection:
         elif kind == "get" and element.find("ping", ns.PING) is not None:
             self.write(stanza.iq_result(element))
         elif kind == "set" and element.find("query", ns.ROSTER) is not None and self._is_own(element.get("from")):
-            self._on_stanza(element)
+            self._on_stanza(element, receipt)
             self.write(stanza.iq_result(element))
         elif kind in ("get", "set"):
             self.write(stanza.error_reply(element, "service-unavailable"))  # RFC 6120 §8.4
@@ -465,7 +503,7 @@ class Connection:
                 await self.ping(KEEP_ALIVE_TIMEOUT)
             except ChatTimeout:
                 if self.silence >= KEEP_ALIVE_TIMEOUT:  # else the answer is behind much that comes slowly
-                    self._lose(TransportError("the chat server does not answer any more"))
+                    self._lose(self._failure("the chat server does not answer any more"))
             except NotConnected:
                 return
             except Exception:

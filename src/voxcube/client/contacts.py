@@ -42,9 +42,9 @@ class Contacts:
         self._timeout = timeout
         self._known: dict[int, Contact] | None = None  # since `list` was called
         self._sessions: dict[int, dict[str, PresenceEvent]] = {}  # user → available sessions, the latest last
-        self._requests: Feed[ContactRequest] = Feed()
-        self._presences: Feed[PresenceEvent] = Feed()
-        self._changes: Feed[ContactChange] = Feed()
+        self._requests: Feed[ContactRequest] = Feed(life.line, hold=True)
+        self._presences: Feed[PresenceEvent] = Feed(life.line)
+        self._changes: Feed[ContactChange] = Feed(life.line)
 
     # The list
 
@@ -216,7 +216,6 @@ class Contacts:
 
     async def _set(self, item: RosterItem) -> None:
         request = iq("set", "", roster.encode([item]))
-        wire.encode(request)  # what XML cannot carry is a ValueError here
         await self._life.connection.request(request, self._timeout)
 
     async def _present(self, user_id: int, kind: str) -> None:

@@ -33,6 +33,11 @@ class Endpoint:
     tls_name: str = ""
     resource: str = "/"
 
+    @property
+    def where(self) -> str:
+        """Host and port as they are written in messages."""
+        return f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
+
 
 def chat_endpoint(
     domain: str,

@@ -13,11 +13,14 @@
     ├── TransportError            the network failed, or took too long
     ├── ChatError
     │   ├── NotConnected          there is no ready chat connection
+    │   │   └── ClientClosed      the client was closed; REST calls raise it too
     │   ├── AuthenticationFailed  the chat server refused the password (condition, text)
     │   ├── StanzaError           the chat server refused one stanza (type, code, condition, text, stanza_id)
     │   ├── ChatTimeout           no answer in time
-    │   └── MessageLost           the connection ended before the server confirmed the message
-    └── EventsLost                an iterator was read too slowly (count)
+    │   ├── MessageLost           the connection ended before the server confirmed the message
+    │   ├── SessionReplaced       another connection under the same resource took this one's place
+    │   └── ChatClosed            an iterator ended because the chat was given up (reason)
+    └── EventsLost                events were dropped because nobody read them in time (count)
 
 Mistakes in arguments are plain ``ValueError``.
 """
@@ -40,7 +43,12 @@ class ApiError(CubeError):
         status: the HTTP status code.
         errors: reasons by field; what concerns no field is under ``"base"``.
         body: the decoded JSON body, or its text when it was not JSON.
+        method: the HTTP method of the request; empty when unknown.
+        url: the address of the request without its query, which can hold secrets; empty when unknown.
     """
+
+    method: str = ""
+    url: str = ""
 
     def __init__(self, status: int, errors: dict[str, list[str]], body: Any = None) -> None:
         super().__init__(status, errors, body)
@@ -54,7 +62,8 @@ class ApiError(CubeError):
             for field, texts in self.errors.items()
             for reason in texts
         ]
-        return f"{self.status}: {'; '.join(reasons) or 'no reason given'}"
+        said = f"{self.status}: {'; '.join(reasons) or 'no reason given'}"
+        return f"{said} ({self.method} {self.url})" if self.url else said
 
 
 class BadRequest(ApiError):
@@ -100,7 +109,28 @@ class ServerError(ApiError):
 
 
 class TransportError(CubeError):
-    """The network failed, the certificate was refused, or the connection took too long."""
+    """The network failed, the certificate was refused, or the connection took too long.
+
+    Attributes:
+        host: the host of the connection, when known.
+        port: its port.
+        url: the address of the REST request without its query, for these; None for the chat.
+    """
+
+    def __init__(
+        self, reason: str, *, host: str | None = None, port: int | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.host = host
+        self.port = port
+        self.url = url
+
+    def __str__(self) -> str:
+        if self.host is None or self.url is not None:
+            return self.reason
+        where = f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return self.reason if where in self.reason else f"{self.reason} ({where})"
 
 
 class ChatError(CubeError):
@@ -109,6 +139,13 @@ class ChatError(CubeError):
 
 class NotConnected(ChatError):
     """There is no ready chat connection; call ``chat.connect()`` first."""
+
+
+class ClientClosed(NotConnected):
+    """The client was closed; make a new ``Client``. REST calls of a closed client raise it too."""
+
+    def __str__(self) -> str:
+        return "this client is closed; make a new Client"
 
 
 class AuthenticationFailed(ChatError):
@@ -123,6 +160,11 @@ class AuthenticationFailed(ChatError):
         super().__init__(condition, text)
         self.condition = condition
         self.text = text
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same credentials may be accepted later: the server is overloaded, or limits logins."""
+        return self.condition == "temporary-auth-failure"  # RFC 6120 §6.5.11
 
     def __str__(self) -> str:
         return f"{self.condition}: {self.text}" if self.text else self.condition
@@ -180,10 +222,41 @@ class MessageLost(ChatError):
         return f"the connection ended before message {self.message_id} was confirmed"
 
 
-class EventsLost(CubeError):
-    """An event iterator was read too slowly and dropped its oldest events.
+class SessionReplaced(ChatError):
+    """Another connection of this user under the same resource took this one's place (RFC 6120 §4.9.3.3).
 
-    Raised once by the iterator, which may then be iterated further.
+    The chat does not connect again by itself: that would only end the other connection.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        reason = "another connection under the same resource took the place of this one"
+        return f"{reason}: {self.text}" if self.text else reason
+
+
+class ChatClosed(ChatError):
+    """The chat was closed for good while an iterator waited; ``connect()`` or ``reconnect()`` begins again.
+
+    Attributes:
+        reason: why: ``TransportError`` when the reconnect policy gave up, ``AuthenticationFailed``,
+            ``SessionReplaced``, or what ``on_session_expired`` raised.
+    """
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the chat is closed: {self.reason}"
+
+
+class EventsLost(CubeError):
+    """Events were dropped: an iterator was read too slowly, or too many came before the first listener existed.
+
+    Raised once by the iterator, which may then be iterated further. The messages are in the history.
 
     Attributes:
         count: how many events were dropped.

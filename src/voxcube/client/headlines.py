@@ -9,11 +9,11 @@ from voxcube.client import wire
 from voxcube.client.ids import new_message_id
 from voxcube.client.outbox import Outbox
 from voxcube.client.sends import Sends
+from voxcube.client.streams import Line
 from voxcube.xmpp import ns
 from voxcube.xmpp.xml import Element, is_name
 
 MODULE = "moduleIdentifier"
-LARGEST = 256 * 1024  # bytes of a stanza: a server may end the connection at more
 
 
 class Headlines:
@@ -25,6 +25,11 @@ class Headlines:
         self._app_id = app_id
         self._domain = domain
 
+    @property
+    def line(self) -> Line:
+        """What the feeds of a chat share."""
+        return self._outbox.line
+
     async def send(self, user_id: int, module: str, body: str | None, data: Mapping[str, Any]) -> str:
         """Returns the id when the server has relayed it. Errors as `Outbox.confirmed`; ValueError for unfit data."""
         target = wire.user_target(int(user_id), self._app_id, self._domain)
@@ -33,8 +38,6 @@ class Headlines:
         children.append(Element("extraParams", {"xmlns": ns.CLIENT}, elements({MODULE: module, **data})))
         attrs = {"id": headline_id, "type": "headline", "to": target.jid}
         stanza = wire.encode(Element("message", attrs, children))
-        if len(stanza) > LARGEST:
-            raise ValueError(f"this takes {len(stanza)} bytes, at most {LARGEST} can be sent")
         await self._outbox.confirmed(
             stanza, headline_id, target, lambda: self._sends.start_change(headline_id, headline_id)
         )
@@ -48,23 +51,25 @@ def module_of(stanza: Element) -> str | None:
     return found.text.strip() if found is not None else None
 
 
-def elements(data: Mapping[str, Any]) -> list[Element]:
+def elements(data: Mapping[str, Any], level: int = 1) -> list[Element]:
     """Names to texts, to objects of the same form, or to lists of either: one element for each.
 
-    Raises ValueError for a name that cannot be an element's.
+    Raises ValueError for a name that cannot be an element's, and for objects nested too deep.
     """
+    if level > wire.DEEPEST:
+        raise ValueError(f"objects are nested more than {wire.DEEPEST} levels deep")
     found = []
     for name, value in data.items():
         if not is_name(name):
             raise ValueError(f"{name!r} cannot be a name: letters, digits, '_', '.', '-' only")
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-        found += [_element(name, each) for each in values if each is not None]
+        found += [_element(name, each, level) for each in values if each is not None]
     return found
 
 
-def _element(name: str, value: Any) -> Element:
+def _element(name: str, value: Any, level: int) -> Element:
     if isinstance(value, Mapping):
-        return Element(name, None, elements(value))
+        return Element(name, None, elements(value, level + 1))
     text = str(int(value)) if isinstance(value, bool) else str(value)
     return Element(name, None, [text] if text else [])
 

@@ -16,6 +16,13 @@ class HistoryChanges:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._chat: Any = None  # over which messages are answered
+
+    def _answer_over(self, chat: Any) -> None:
+        self._chat = chat
+
+    def _made(self, message: Message) -> Message:
+        return message.of_chat(self._chat)
 
     async def create(
         self,
@@ -62,13 +69,14 @@ class HistoryChanges:
         """
         if (dialog_id is None) == (recipient_id is None):
             raise ValueError("give either dialog_id or recipient_id")
-        given: dict[str, Any] = wire.texts(properties or {})
+        given: dict[str, Any]
+        given, silent = wire.with_silent(properties, silent)
         where: dict[str, Any]
         if dialog_id is not None:
             where = {"chat_dialog_id": object_id(dialog_id, "dialog_id")}
         else:
             where = {"recipient_id": user_ids(int(recipient_id or 0), "recipient_id")[0]}
-        files = [attachment.to_attributes() for attachment in attachments]
+        files = [wire.attributes(attachment) for attachment in attachments]
         if body is None and not files and not given:
             raise ValueError("give a body, attachments or properties")
         if body is not None:
@@ -79,7 +87,7 @@ class HistoryChanges:
             given["_id"] = object_id(id, "id")
         flags = {"markable": int(markable), "silent": int(silent), "send_to_chat": int(send_to_chat)}
         reply = await self._http.request("POST", "chat/Message", json=given | where | flags)
-        return reply.read(lambda data: Message.from_json(data, self._http.user_id))
+        return reply.read(lambda data: self._made(Message.from_json(data, self._http.user_id)))
 
     async def update(
         self,

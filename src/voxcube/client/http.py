@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from voxcube.client.errors import ApiError, SessionExpired, TransportError, api_error
+from voxcube.client.errors import ApiError, ClientClosed, SessionExpired, TransportError, api_error
 from voxcube.client.models import Session
 from voxcube.client.query import Params
 
@@ -37,6 +37,9 @@ class Reply:
     data: Any
     expires_at: datetime | None = None
     """When the session ends, as far as the server said."""
+    method: str = ""
+    url: str = ""
+    """Without its query."""
 
     def read(self, reader: Callable[[Any], T]) -> T:
         """What ``reader`` makes of the body. Raises ApiError when the body is not of the expected form."""
@@ -44,7 +47,9 @@ class Reply:
             return reader(self.data)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"the reply has an unexpected form: {type(error).__name__} {error}"
-            raise ApiError(self.status, {"base": [reason]}, self.data) from error
+            refused = ApiError(self.status, {"base": [reason]}, self.data)
+            refused.method, refused.url = self.method, self.url
+            raise refused from error
 
 
 class Http:
@@ -62,6 +67,7 @@ class Http:
     ) -> None:
         self.session: Session | None = None
         self.expires_at: datetime | None = None
+        self._closed = False
         self._auth_key = auth_key
         self._date: tuple[datetime, float, float] | None = None  # and when it was said, on both clocks of this machine
         self._restorer = on_session_expired
@@ -88,6 +94,7 @@ class Http:
 
     async def close(self) -> None:
         """Closes idle connections; the client cannot be used afterwards."""
+        self._closed = True
         await self._http.aclose()
 
     async def request(
@@ -109,7 +116,26 @@ class Http:
         Raises:
             ApiError: the server refused; see its subclasses.
             TransportError: the network failed or the server took too long.
+            ClientClosed: the client was closed.
         """
+        try:
+            return await self._request(method, path, params, json, token, anonymous=anonymous, restore=restore)
+        except ApiError as error:
+            if not error.url:
+                error.method, error.url = method, self._address(path)
+            raise
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        json: Any,
+        token: str | None,
+        *,
+        anonymous: bool,
+        restore: bool,
+    ) -> Reply:
         if anonymous or token is not None:
             return await self._send(method, path, params, json, token)
         restore = restore and self._restorer is not None and not _restoring.get()
@@ -125,12 +151,17 @@ class Http:
         return await self._send(method, path, params, json, self.session.token if self.session else None)
 
     async def _send(self, method: str, path: str, params: Params | None, json: Any, token: str | None) -> Reply:
+        if self._closed:
+            raise ClientClosed
         headers = {"CB-Token": token} if token else {"CB-AuthKey": self._auth_key}
         query = httpx.QueryParams(tuple(params)) if params else None
         try:
             response = await self._http.request(method, path, params=query, json=json, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TransportError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+            url = self._http.base_url
+            reason = f"{method} {self._address(path)}: {str(error) or type(error).__name__}"
+            port = url.port or (443 if url.scheme == "https" else 80)
+            raise TransportError(reason, host=url.host, port=port, url=self._address(path)) from error
         self._note_date(response)
         body = _body(response)
         if not response.is_success:
@@ -138,7 +169,12 @@ class Http:
         expires_at = _expiry(response)
         if expires_at is not None and self.session is not None and token == self.session.token:
             self.expires_at = expires_at  # every use prolongs the token
-        return Reply(response.status_code, body, expires_at)
+        return Reply(response.status_code, body, expires_at, method, self._address(path))
+
+    def _address(self, path: str) -> str:
+        """Where a request goes, for messages: without query and without credentials."""
+        base = self._http.base_url.copy_with(username=None, password=None, query=None, fragment=None)
+        return f"{str(base).rstrip('/')}/{path}"
 
     def server_time(self) -> datetime | None:
         """The server's clock, by the second, from its last reply.
@@ -157,6 +193,26 @@ class Http:
         except (KeyError, ValueError):
             return
         self._date = (date, time.monotonic(), time.time())
+
+    async def renew(self, refused: str | None = None) -> bool:
+        """Makes a new session by ``on_session_expired`` for a login with the session's token.
+
+        ``refused`` is the token that was not accepted; without it a session is made only when there is none, or the
+        known end of the current one has passed. Returns whether there is another token now. Raises what the
+        application's function raises.
+        """
+        if self._restorer is None or _restoring.get():
+            return self._has_other(refused)
+        if refused is None and self.session is not None:
+            if self.expires_at is None or self.expires_at > datetime.now(UTC):
+                return False
+        elif self._has_other(refused):
+            return True
+        return await self._restore(self.session) and self.session is not None
+
+    def _has_other(self, refused: str | None) -> bool:
+        """Whether the session was renewed since that token was read."""
+        return refused is not None and self.session is not None and self.session.token != refused
 
     async def _restore(self, ended: Session | None) -> bool:
         """Renews the session unless another request has done so; many requests share one call of the restorer."""

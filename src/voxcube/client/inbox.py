@@ -10,8 +10,9 @@ from voxcube.client import wire
 from voxcube.client.errors import StanzaError
 from voxcube.client.events import DeleteEvent, DeliveryStatus, EditEvent, ReactionEvent, TypingEvent
 from voxcube.client.models import Message
+from voxcube.client.receipts import Receipt
 from voxcube.client.sends import Sends
-from voxcube.client.streams import Feed
+from voxcube.client.streams import Feed, Line
 from voxcube.client.timers import Timers
 from voxcube.xmpp.jid import Jid
 from voxcube.xmpp.payloads import markers
@@ -52,26 +53,43 @@ class SeenIds:
 
 
 class Inbox:
-    """Reads ``<message/>`` stanzas. ``mark_received`` is called once for each new markable message of somebody else."""
+    """Reads ``<message/>`` stanzas.
 
-    def __init__(self, sends: Sends, mark_received: Callable[[Message], None] | None) -> None:
-        self.messages: Feed[Message] = Feed()
-        self.errors: Feed[StanzaError] = Feed()
-        self.delivered: Feed[DeliveryStatus] = Feed()
-        self.read: Feed[DeliveryStatus] = Feed()
-        self.typing: Feed[TypingEvent] = Feed()
-        self.edited: Feed[EditEvent] = Feed()
-        self.deleted: Feed[DeleteEvent] = Feed()
-        self.reactions: Feed[ReactionEvent] = Feed()
+    ``mark_received`` is called once for each new markable message of another user, when the first listener has it.
+    ``made`` gives each message what ``reply`` needs.
+    """
+
+    def __init__(
+        self,
+        sends: Sends,
+        mark_received: Callable[[Message], None] | None,
+        line: Line,
+        made: Callable[[Message], Message],
+    ) -> None:
+        # This user's own messages are for listeners that ask for them; the others wait for one that wants them.
+        self.messages: Feed[Message] = Feed(line, hold=True, keeps=lambda message: not message.is_own)
+        self.errors: Feed[StanzaError] = Feed(line, hold=True)
+        self.delivered: Feed[DeliveryStatus] = Feed(line, hold=True)
+        self.read: Feed[DeliveryStatus] = Feed(line, hold=True)
+        self.typing: Feed[TypingEvent] = Feed(line)
+        self.edited: Feed[EditEvent] = Feed(line, hold=True)
+        self.deleted: Feed[DeleteEvent] = Feed(line, hold=True)
+        self.reactions: Feed[ReactionEvent] = Feed(line, hold=True)
         self.others_typing: Timers[tuple[int, str | None]] = Timers(self._typing_ended)
         self._sends = sends
         self._mark_received = mark_received
+        self._made = made
         self._seen = SeenIds()
         self._fetched: set[str] = set()  # ids of messages that came from the history, and not yet otherwise
-        self._held: list[Content] | None = None  # what comes behind messages that are fetched from the history
+        # What comes behind messages that are fetched from the history
+        self._held: list[tuple[Content, Receipt]] | None = None
+        self._generation = 0
+        self._untaken: dict[tuple[int, str], Receipt] = {}  # of messages that no listener has yet
 
     def forget(self) -> None:
         """Forgets which messages were given out, and those that wait."""
+        self._generation += 1
+        self._untaken.clear()
         self._seen.clear()
         self._fetched.clear()
         self._held = None
@@ -85,8 +103,8 @@ class Inbox:
     def release(self) -> None:
         """Gives out what was kept back, and from now on what arrives."""
         held, self._held = self._held or [], None
-        for content in held:
-            self._hand_out(content)
+        for content, receipt in held:
+            self._hand_out(content, receipt)
 
     def sent(self, message: Message) -> None:
         """This client has sent a message; in the history it is nothing new."""
@@ -98,23 +116,54 @@ class Inbox:
         if self.give(message):
             self._fetched.add(message.id)
 
-    def give(self, message: Message) -> bool:
-        """Gives a message to the listeners; returns whether it was new to them."""
-        if message.id and not self._seen.add(message.sender_id, message.id, forget=self._held is None):
+    def give(self, message: Message, receipt: Receipt | None = None) -> bool:
+        """Gives a message to the listeners; returns whether it was new to them.
+
+        ``receipt`` is settled when the first listener has it.
+        """
+        key = (message.sender_id, message.id)
+        receipt = receipt or Receipt()
+        if message.id and not self._seen.add(*key, forget=self._held is None):
+            first = self._untaken.get(key)
+            if first is not None:
+                first.carry(receipt)
             if message.id in self._fetched:
                 self._fetched.remove(message.id)
-                self._receipt(message)
+                self._acknowledge(message, first)
+            if first is None:
+                receipt.settle(True)
             return False
-        self._receipt(message)
-        self.messages.emit(message)
+        receipt.size = len(message.body or "")
+        self._acknowledge(message, receipt)
+        if message.id:
+            self._untaken[key] = receipt
+            receipt.then(lambda _: self._settled(key, receipt))
+        self.messages.emit(self._made(message), receipt)
         return True
 
-    def _receipt(self, message: Message) -> None:
-        if self._mark_received is not None and message.markable and not message.is_own and message.dialog_id:
-            self._mark_received(message)
+    def _settled(self, key: tuple[int, str], receipt: Receipt) -> None:
+        if self._untaken.get(key) is receipt:
+            del self._untaken[key]
 
-    def receive(self, stanza: Element, me: int, own_jid: str) -> None:
-        """Takes one stanza for user ``me`` with bare address ``own_jid``."""
+    def _acknowledge(self, message: Message, receipt: Receipt | None) -> None:
+        """Tells the sender that the message is delivered: when its receipt is settled, or now."""
+        mark = self._mark_received
+        if mark is None or not message.markable or message.is_own or not message.dialog_id:
+            return
+        if receipt is None:
+            mark(message)
+            return
+        generation = self._generation
+
+        def settled(taken: bool) -> None:
+            if taken and generation == self._generation:  # else another user is connected by now
+                mark(message)
+
+        receipt.then(settled)
+
+    def receive(self, stanza: Element, me: int, own_jid: str, receipt: Receipt | None = None) -> None:
+        """Takes one stanza for user ``me`` with bare address ``own_jid``. Only messages use the ``receipt``."""
+        receipt = receipt or Receipt()
         kind = stanza.get("type")
         if kind == "error":
             self._refused(wire.stanza_error(stanza))
@@ -124,7 +173,7 @@ class Inbox:
             # XEP-0280 §11: only this user's own account may say what this user sent.
             mine = _bare(stanza.get("from")) == own_jid and _bare(copy.get("from")) == own_jid
             if mine and wire.read_marker(copy) is None and not self._change(copy):
-                self._content(copy, me, is_carbon=True)
+                self._content(copy, me, receipt, is_carbon=True)
             return
         if kind not in ("chat", "groupchat"):
             return  # headlines are system messages and signalling
@@ -134,7 +183,7 @@ class Inbox:
             self._sends.confirm(*echo)
             if from_here and wire.changes_another(stanza):
                 return  # whoever waits for edit() or delete() knows by that
-        if self._marker(stanza, me) or self._change(stanza) or self._content(stanza, me, is_carbon=False):
+        if self._marker(stanza, me) or self._change(stanza) or self._content(stanza, me, receipt, is_carbon=False):
             return
         self._typing(stanza, me)
 
@@ -158,28 +207,29 @@ class Inbox:
             return False
         change = wire.read_change(stanza)
         if change is not None:
-            self._arrived(change)
+            self._arrived(change, Receipt())
         return True
 
-    def _content(self, stanza: Element, me: int, *, is_carbon: bool) -> bool:
+    def _content(self, stanza: Element, me: int, receipt: Receipt, *, is_carbon: bool) -> bool:
         """Takes a message; returns False when the stanza is none."""
         message = wire.read_message(stanza, me, is_carbon=is_carbon)
         if message is None:
             return False
-        self._arrived(message)
+        self._arrived(message, receipt)
         return True
 
-    def _arrived(self, content: Content) -> None:
+    def _arrived(self, content: Content, receipt: Receipt) -> None:
         # A change must not overtake the message that it changes.
         if self._held is not None:
-            self._held.append(content)
+            receipt.claimed = True
+            self._held.append((content, receipt))
         else:
-            self._hand_out(content)
+            self._hand_out(content, receipt)
 
-    def _hand_out(self, content: Content) -> None:
+    def _hand_out(self, content: Content, receipt: Receipt) -> None:
         match content:
             case Message():
-                self.give(content)
+                self.give(content, receipt)
             case EditEvent():
                 self.edited.emit(content)
             case DeleteEvent():

@@ -25,7 +25,7 @@ class LastActivity:
         self._app_id = app_id
         self._domain = domain
         self._timeout = timeout
-        self._feed: Feed[LastActivityEvent] = Feed()
+        self._feed: Feed[LastActivityEvent] = Feed(life.line)
         self._subscribed: dict[int, list[Unsubscribe]] = {}
 
     async def get(self, user_id: int) -> int:

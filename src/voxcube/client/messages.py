@@ -184,7 +184,7 @@ class Messages(HistoryChanges):
         }
         pairs = query.raw({name: value for name, value in given.items() if value is not None})
         reply = await self._http.request("GET", "chat/search", params=pairs)
-        return reply.read(lambda data: SearchResult.from_json(data, self._http.user_id))
+        return reply.read(self._found)
 
     async def unread(self, dialog_ids: str | Iterable[str] | None = None) -> UnreadCounts:
         """Counts unread messages.
@@ -210,10 +210,16 @@ class Messages(HistoryChanges):
         reply = await self._http.request("GET", "chat/Message/unread", params=params)
         return reply.read(_unread)
 
+    def _found(self, data: dict[str, Any]) -> SearchResult:
+        found = SearchResult.from_json(data, self._http.user_id)
+        for message in found.messages:
+            self._made(message)
+        return found
+
     async def _page(self, pairs: query.Params) -> Page[Message]:
         reply = await self._http.request("GET", "chat/Message", params=pairs)
         viewer = self._http.user_id
-        return reply.read(lambda data: Page.from_json(data, lambda item: Message.from_json(item, viewer)))
+        return reply.read(lambda data: Page.from_json(data, lambda item: self._made(Message.from_json(item, viewer))))
 
 
 def _of(dialog_id: str, mark_as_read: bool) -> query.Params:

@@ -12,6 +12,7 @@ from voxcube.client.events import ConnectionState
 from voxcube.client.lifecycle import Lifecycle
 from voxcube.client.models import Dialog, DialogType, Message
 from voxcube.client.sends import Sends
+from voxcube.client.streams import Line
 from voxcube.client.wire import Target
 from voxcube.xmpp.payloads.changes import Delete, Edit
 from voxcube.xmpp.xml import Element
@@ -34,11 +35,16 @@ class Outbox:
         return self._life.user_id
 
     @property
+    def line(self) -> Line:
+        """What the feeds of a chat share."""
+        return self._life.line
+
+    @property
     def is_ready(self) -> bool:
         """Whether there is a ready connection."""
         return self._life.state is ConnectionState.READY
 
-    def target(self, dialog: Dialog | None, to_user: int | None, dialog_id: str | None) -> Target:
+    def target(self, dialog: Dialog | Message | None, to_user: int | None, dialog_id: str | None) -> Target:
         """Where a stanza for a dialog goes. Raises ValueError unless exactly one is given."""
         if sum(way is not None for way in (dialog, to_user, dialog_id)) != 1:
             raise ValueError("give exactly one of dialog, to_user and dialog_id")
@@ -46,8 +52,10 @@ class Outbox:
             return wire.user_target(int(to_user), self._app_id, self._domain)
         if dialog_id is not None:
             return wire.room_target(dialog_id, self._app_id, self._domain)
+        if isinstance(dialog, Message):
+            return self.target_of(dialog)
         if not isinstance(dialog, Dialog):
-            raise ValueError("dialog is a Dialog; the text goes to body=, a dialog's id to dialog_id=")
+            raise ValueError("dialog is a Dialog or a Message; the text goes to body=, a dialog's id to dialog_id=")
         if dialog.type == DialogType.PRIVATE:
             opponent = dialog.opponent_id(self._life.user_id)
             return wire.user_target(opponent, self._app_id, self._domain, dialog.id)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from voxcube.client import wire
 from voxcube.client.errors import ChatError
-from voxcube.client.models import Dialog
+from voxcube.client.models import Dialog, Message
 from voxcube.client.outbox import Outbox
 from voxcube.client.timers import Timers
 from voxcube.client.wire import Target
@@ -25,7 +25,7 @@ class OwnTyping:
 
     async def typing(
         self,
-        dialog: Dialog | None = None,
+        dialog: Dialog | Message | None = None,
         *,
         to_user: int | None = None,
         dialog_id: str | None = None,
@@ -34,7 +34,7 @@ class OwnTyping:
         """Shows the others in a dialog that this user is typing.
 
         Args:
-            dialog: where; or ``to_user`` or ``dialog_id`` as in ``send``.
+            dialog: where, or a message of the dialog; or ``to_user`` or ``dialog_id`` as in ``send``.
             to_user: the user of a private chat.
             dialog_id: a dialog that is not private.
             idle: seconds after which typing is taken back, unless this is called again.
@@ -53,7 +53,7 @@ class OwnTyping:
         self._idle_typing.start(target, idle)
 
     async def stop_typing(
-        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
+        self, dialog: Dialog | Message | None = None, *, to_user: int | None = None, dialog_id: str | None = None
     ) -> None:
         """Shows the others in a dialog that this user stopped typing; arguments and errors as ``typing``.
 
@@ -68,7 +68,7 @@ class OwnTyping:
 
     @asynccontextmanager
     async def typing_in(
-        self, dialog: Dialog | None = None, *, to_user: int | None = None, dialog_id: str | None = None
+        self, dialog: Dialog | Message | None = None, *, to_user: int | None = None, dialog_id: str | None = None
     ) -> AsyncIterator[None]:
         """Shows typing for as long as a block runs; arguments and errors as ``typing``.
 

@@ -223,7 +223,6 @@ class Privacy:
 
     async def _ask(self, kind: str, *children: Element) -> Element:
         request = iq(kind, "", privacy.query(*children))
-        wire.encode(request)  # what XML cannot carry is a ValueError here
         answer = await self._life.connection.request(request, self._timeout)
         return answer.find("query") or Element("query")
 

@@ -35,9 +35,9 @@ class Rooms:
         self._timeout = timeout
         self._rooms: set[str] = set()  # dialogs whose room was joined
         self._waiting: dict[str, asyncio.Future[None]] = {}  # by the id of the presence
-        self._joined: Feed[JoinEvent] = Feed()
-        self._left: Feed[LeaveEvent] = Feed()
-        self._kicked: Feed[KickEvent] = Feed()
+        self._joined: Feed[JoinEvent] = Feed(life.line)
+        self._left: Feed[LeaveEvent] = Feed(life.line)
+        self._kicked: Feed[KickEvent] = Feed(life.line, hold=True)
 
     async def join(self, dialog_id: str) -> None:
         """Joins the room of a dialog; joining again changes nothing.

@@ -26,7 +26,7 @@ class Signalling:
 
     def __init__(self, headlines: Headlines) -> None:
         self._headlines = headlines
-        self._signals: Feed[Signal] = Feed()
+        self._signals: Feed[Signal] = Feed(headlines.line, hold=True)
 
     async def send(self, user_id: int, signal: Mapping[str, Any]) -> str:
         """Sends a signal to all sessions that a user has at the moment.

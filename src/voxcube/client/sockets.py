@@ -104,4 +104,6 @@ async def dial(endpoint: Endpoint, receiver: Receiver) -> None:
                 server_hostname=endpoint.tls_name if direct else None,
             )
     except (OSError, UnicodeError) as error:  # the latter for a host name that is none
-        raise TransportError(f"cannot connect to {endpoint.address}:{endpoint.port}: {error}") from error
+        raise TransportError(
+            f"cannot connect to {endpoint.where}: {error}", host=endpoint.address, port=endpoint.port
+        ) from error

@@ -22,8 +22,8 @@ class System:
 
     def __init__(self, headlines: Headlines) -> None:
         self._headlines = headlines
-        self._messages: Feed[SystemMessage] = Feed()
-        self._errors: Feed[StanzaError] = Feed()
+        self._messages: Feed[SystemMessage] = Feed(headlines.line, hold=True)
+        self._errors: Feed[StanzaError] = Feed(headlines.line, hold=True)
 
     async def send(self, user_id: int, body: str | None = None, properties: Mapping[str, Any] | None = None) -> str:
         """Sends a system message.

@@ -98,4 +98,4 @@ async def dial(endpoint: Endpoint, receiver: Receiver) -> None:
         )
     except (picows.WSError, TimeoutError) as error:
         reason = f"no WebSocket at {address}:{endpoint.port}{endpoint.resource}: {str(error) or 'no answer in time'}"
-        raise TransportError(reason) from error
+        raise TransportError(reason, host=endpoint.address, port=endpoint.port) from error

@@ -22,6 +22,11 @@ from voxcube.xmpp.xml import Element, is_name, serialize
 
 DESTROY_AFTER = "urn:xmpp:message-destroy-after:0"
 
+LARGEST = 256 * 1024  # bytes of a stanza, escaped and in UTF-8: what the server accepts by default
+_WEBSOCKET_EXTRA = len(f' xmlns="{ns.CLIENT}"')  # declared by each frame (RFC 7395 §3.3.3)
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
+DEEPEST = 32  # levels of nested properties; servers end the connection at 64 levels of elements
+
 # Children that speak about another message; their stanza is never a message itself, even when they cannot be read.
 _ABOUT_ANOTHER = frozenset(("replace", "remove", "reactions"))
 _RESERVED = extra_params.CORE_KEYS | extra_params.UNSTORED_KEYS | {"attachment"}
@@ -60,11 +65,33 @@ def room_target(dialog_id: str, app_id: int, domain: str) -> Target:
 
 
 def encode(stanza: Element) -> bytes:
-    """The stanza as bytes. Raises ValueError for characters that XML forbids (XML 1.0 §2.2)."""
+    """The stanza as bytes.
+
+    Raises ValueError for characters that XML forbids (XML 1.0 §2.2), and for more bytes than a server accepts: it would
+    end the connection, and with it everything else that is being sent.
+    """
     try:
-        return serialize(stanza)
+        data = serialize(stanza)
     except LocalProtocolError as error:
         raise ValueError(f"this cannot be sent: {error}") from None
+    size = len(data) + _WEBSOCKET_EXTRA
+    if size > LARGEST:
+        raise ValueError(f"this takes {size} bytes as a stanza, at most {LARGEST} can be sent")
+    return data
+
+
+def with_silent(properties: Mapping[str, Any] | None, silent: bool) -> tuple[dict[str, Any], bool]:
+    """The properties without ``silent``, and whether the message is: the guide gives it among them, as ``"1"``.
+
+    Raises ValueError as ``texts``, and for another value of ``silent``.
+    """
+    given = dict(properties or {})
+    value = given.pop("silent", None)
+    if value is not None:
+        if str(value).lower() not in _FLAGS:
+            raise ValueError(f"the property 'silent' is 1 or 0, not {value!r}")
+        silent = silent or _FLAGS[str(value).lower()]
+    return texts(given), silent
 
 
 def texts(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,14 +106,16 @@ def texts(properties: Mapping[str, Any]) -> dict[str, Any]:
     return nested_texts(properties)
 
 
-def nested_texts(properties: Mapping[str, Any]) -> dict[str, Any]:
+def nested_texts(properties: Mapping[str, Any], level: int = 1) -> dict[str, Any]:
     """As ``texts``, where no name has a meaning of its own."""
+    if level > DEEPEST:
+        raise ValueError(f"properties are nested more than {DEEPEST} levels deep")
     result: dict[str, Any] = {}
     for name, value in properties.items():
         if not is_name(name):
             raise ValueError(f"{name!r} cannot be the name of a property: letters, digits, '_', '.', '-' only")
         if isinstance(value, Mapping):
-            result[name] = nested_texts(value)
+            result[name] = nested_texts(value, level + 1)
         elif isinstance(value, (list, tuple, set)):
             raise ValueError(f"property {name!r} is a list; send it as text, e.g. JSON")
         elif isinstance(value, bool):
@@ -94,6 +123,15 @@ def nested_texts(properties: Mapping[str, Any]) -> dict[str, Any]:
         elif value is not None:
             result[name] = str(value)
     return result
+
+
+def attributes(attachment: Attachment) -> dict[str, str]:
+    """An attachment as attributes. Raises ValueError for a name in ``extra`` that cannot be an attribute's."""
+    found = attachment.to_attributes()
+    for name in found:
+        if not is_name(name):
+            raise ValueError(f"{name!r} cannot be an attribute of an attachment: letters, digits, '_', '.', '-' only")
+    return nested_texts(found)
 
 
 def message(message: Message, target: Target) -> Element:
@@ -108,7 +146,7 @@ def message(message: Message, target: Target) -> Element:
             dialog_id=message.dialog_id,
             silent=message.silent,
             properties=message.properties,
-            attachments=[attachment.to_attributes() for attachment in message.attachments],
+            attachments=[attributes(attachment) for attachment in message.attachments],
         )
     )
     if message.markable:

@@ -30,7 +30,7 @@ class User:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_request_at: datetime | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> User:
@@ -72,7 +72,7 @@ class Session:
     user: User | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Session:

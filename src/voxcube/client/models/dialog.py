@@ -32,7 +32,7 @@ class CustomData:
     """Data of the application's own kept with a dialog: values that JSON can hold, under the name of their class."""
 
     class_name: str
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CustomData:
@@ -72,13 +72,13 @@ class Dialog:
     last_message_status: MessageState | None = None
     """Only when the viewer sent the last message."""
     unread_messages_count: int = 0
-    extensions: dict[str, str] | None = None
+    extensions: dict[str, str] | None = field(default=None, hash=False)
     custom_data: CustomData | None = None
     permissions: DialogPermissions | None = None
     is_muted: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any], viewer_id: int = 0) -> Dialog:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, TypedDict, Unpack
 from urllib.parse import quote, unquote
 
 from voxcube.client.values import ints, others, strings, time_or_none
@@ -37,7 +38,7 @@ class Attachment:
     width: int | None = None
     height: int | None = None
     duration: int | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_attributes(cls, attributes: dict[str, Any]) -> Attachment:
@@ -85,14 +86,40 @@ class Reactions:
     """Reactions to a message: the viewer's own, and how many of each there are."""
 
     own: tuple[str, ...] = ()
-    total: dict[str, int] = field(default_factory=dict)
+    total: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+class SendOptions(TypedDict, total=False):
+    """What ``message.reply`` takes beside the text, as ``chat.send`` does."""
+
+    markable: bool
+    save_to_history: bool
+    attachments: Iterable[Attachment]
+    properties: Mapping[str, Any] | None
+    silent: bool
+    destroy_after: int | None
+    id: str | None
+    date_sent: datetime | int | None
+
+
+class _Chat(Protocol):
+    async def send(self, dialog: Message, body: str | None = None, **options: Unpack[SendOptions]) -> Message:
+        """As ``chat.send``."""
+
+
+class _OfChat:
+    """Remembers the chat of the client that made the object: no field, so that copies and comparisons leave it out."""
+
+    __slots__ = ("_chat",)
+
+    _chat: _Chat
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(_OfChat):
     """A chat message, from the history or from the chat. ``properties`` are the application's own parameters.
 
-    Numbers in ``properties`` are text: everything is text on the wire.
+    Numbers in ``properties`` are text: everything is text on the wire. Messages can be members of sets and keys.
     """
 
     id: str
@@ -105,7 +132,7 @@ class Message:
     date_sent: datetime
     """By the sender's clock, whole seconds."""
     attachments: tuple[Attachment, ...] = ()
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict, hash=False)
     markable: bool = False
     """Whether the sender wants to know when it is delivered."""
     save_to_history: bool = True
@@ -131,7 +158,35 @@ class Message:
     edited_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __hash__(self) -> int:
+        return hash((self.sender_id, self.id))
+
+    async def reply(self, body: str | None = None, **options: Unpack[SendOptions]) -> Message:
+        """Sends a message to the dialog of this one, over the chat of the client that it came from.
+
+        Args:
+            body: the text; may be left out with attachments.
+            options: as in ``chat.send``.
+
+        Returns:
+            The message sent. Errors as ``chat.send``; ``ValueError`` also for a message that no client has given out.
+
+        Example:
+            >>> async for message in cube.chat.messages():
+            ...     await message.reply("Thank you!")
+        """
+        chat: _Chat | None = getattr(self, "_chat", None)
+        if chat is None:
+            raise ValueError("this message came from no client; use chat.send(message, …)")
+        return await chat.send(self, body, **options)
+
+    def of_chat(self, chat: _Chat | None) -> Message:
+        """This message, which ``reply`` answers over that chat (the SDK's side)."""
+        if chat is not None:
+            object.__setattr__(self, "_chat", chat)
+        return self
 
     @classmethod
     def from_json(cls, data: dict[str, Any], viewer_id: int = 0) -> Message:

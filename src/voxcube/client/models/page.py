@@ -22,7 +22,7 @@ class Page(Generic[T]):
     skip: int = 0
     limit: int = 0
     total: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Page[T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from voxcube.client.models.account import User
@@ -39,7 +39,7 @@ class UnreadCounts:
     """Unread messages: over all dialogs asked for, and of each."""
 
     total: int
-    by_dialog: dict[str, int]
+    by_dialog: dict[str, int] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
