@@ -72,6 +72,9 @@ class FakeSession(asyncio.Protocol):
                 self.server.logins.append((username, password))
                 if self.server.silent_at_login:
                     return None
+                if self.server.busy:
+                    self.server.busy -= 1
+                    return self.stream.auth_failure("temporary-auth-failure")
                 if password == self.server.password:
                     self.username = username
                     return self.stream.auth_success()
@@ -176,6 +179,7 @@ class FakeChat:
         self.echoes = True
         self.answers_iq = True
         self.silent_at_login = False
+        self.busy = 0  # how many logins are refused for now
         self.password = "secret"
 
     async def __aenter__(self) -> Self:

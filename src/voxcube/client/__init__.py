@@ -47,6 +47,7 @@ from voxcube.client.events import (
     SystemMessage,
     TypingEvent,
 )
+from voxcube.client.filters import DialogFilters, MessageFilters, UserFilters
 from voxcube.client.ids import new_message_id
 from voxcube.client.models import (
     Attachment,
@@ -64,6 +65,7 @@ from voxcube.client.models import (
     PrivacyLists,
     Reactions,
     SearchResult,
+    SendOptions,
     Session,
     Subscription,
     UnreadCounts,
@@ -71,6 +73,7 @@ from voxcube.client.models import (
 )
 from voxcube.client.reconnect import Reconnect, ReconnectPolicy
 from voxcube.client.streams import EventStream, Unsubscribe
+from voxcube.client.users import SignupFields
 from voxcube.client.values import CLEAR, Clear
 from voxcube.xmpp.jid import Jid
 
@@ -97,6 +100,7 @@ __all__ = [
     "DeleteResult",
     "DeliveryStatus",
     "Dialog",
+    "DialogFilters",
     "DialogPermissions",
     "DialogType",
     "EditEvent",
@@ -110,6 +114,7 @@ __all__ = [
     "LastActivityEvent",
     "LeaveEvent",
     "Message",
+    "MessageFilters",
     "MessageLost",
     "MessageState",
     "NotConnected",
@@ -125,11 +130,13 @@ __all__ = [
     "Reconnect",
     "ReconnectPolicy",
     "SearchResult",
+    "SendOptions",
     "ServerError",
     "Session",
     "SessionExpired",
     "SessionReplaced",
     "Signal",
+    "SignupFields",
     "StanzaError",
     "Subscription",
     "SystemMessage",
@@ -139,6 +146,7 @@ __all__ = [
     "UnreadCounts",
     "Unsubscribe",
     "User",
+    "UserFilters",
     "ValidationFailed",
     "new_message_id",
     "tls_context",

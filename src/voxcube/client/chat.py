@@ -141,10 +141,12 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
     async def connect(self, user_id: int, password: str | None = None, resource: str | None = None) -> Jid:
         """Connects and logs in; afterwards messages arrive and can be sent.
 
-        Messages that waited for this user arrive soon after, with ``delayed``. Calls at the same time share one
-        attempt.
+        Messages that waited for this user arrive soon after, with ``delayed``; they are held until something listens.
+        Calls at the same time share one attempt.
 
-        When the connection is lost later, the chat reconnects by itself as its ``ReconnectPolicy`` says. The server
+        When the connection is lost later, the chat reconnects by itself as its ``ReconnectPolicy`` says: for ever
+        unless told otherwise, but not when the credentials are refused or another connection under the same
+        ``resource`` takes its place; see ``closed()``. The server
         keeps the session for a while: then it goes on where it broke, messages on their way included. Otherwise a new
         one begins, and what was missed is fetched from the history and arrives with ``delayed``, each message once and
         in the order of its dialog, before anything newer. That needs a session of the REST API for this user; without
@@ -153,7 +155,8 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
         Args:
             user_id: the user.
             password: the user's password, or a live session token. Without it the token of the client's current
-                session is used (guests and users of an identity provider have nothing else).
+                session is used (guests and users of an identity provider have nothing else). A token of the current
+                session that has ended is renewed once with ``on_session_expired``, now and when reconnecting.
             resource: a name for this connection; by default the server makes one. A second connection of the same
                 name ends the first.
 
@@ -161,9 +164,11 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
             The address of this connection.
 
         Raises:
-            AuthenticationFailed: the server refused the password.
+            AuthenticationFailed: the server refused the password, or for now all logins (``is_temporary``).
+            SessionReplaced: another connection under the same resource took its place meanwhile.
             TransportError: the server cannot be reached, its certificate is not trusted, or it took too long.
             NotConnected: ``disconnect()`` was called meanwhile.
+            ClientClosed: the client was closed.
             RuntimeError: already connected, or connecting as another user.
             ValueError: no password and no session, or control characters in one of the arguments.
 
@@ -223,7 +228,8 @@ class Chat(MessageChanges, OwnTyping, Attention, Listeners):
     async def disconnect(self) -> None:
         """Says goodbye and closes the connection, or ends the attempts to get one back.
 
-        Event streams stay open; does nothing when not connected.
+        Iterators end after what they have queued, and can be iterated further after the next ``connect()``. Does
+        nothing when not connected.
 
         Messages on their way that the server has not confirmed yet raise ``MessageLost`` in their senders.
 

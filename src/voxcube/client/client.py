@@ -13,7 +13,7 @@ import httpx
 from voxcube.client.auth import Auth
 from voxcube.client.chat import Chat
 from voxcube.client.dialogs import Dialogs
-from voxcube.client.endpoint import Transport, chat_endpoint, check_api_url, tls_context
+from voxcube.client.endpoint import Transport, chat_endpoint, check_api_url, shared_context
 from voxcube.client.http import Http, SessionRestorer
 from voxcube.client.messages import Messages
 from voxcube.client.models import Session
@@ -48,11 +48,12 @@ class Client:
         allow_plaintext: lets passwords travel unencrypted to other machines.
         on_session_expired: an async function that makes a new session (or returns None); called once when the
             session has ended or its known end has passed, however many requests notice, after which each of these is
-            made again.
+            made again. A chat that logs in with the session's token does the same: once, then it connects.
         stream_management: confirmations for private messages, and sessions that outlive a broken connection
             (XEP-0198). Without, ``send()`` returns when a private message is written.
         reconnect: when the chat connects again by itself after it lost its connection; by default a
-            ``ReconnectPolicy()``, which tries five times, five seconds apart. Any object with its ``next_delay``.
+            ``ReconnectPolicy()``, which never gives up and waits longer each time, at most about a minute. Any object
+            with its ``next_delay``.
         auto_mark_delivered: tells senders by itself that their messages arrived.
         timeout: seconds for one REST request, and for connecting to the chat.
         chat_timeout: seconds to wait for the chat server's answer to one message or request.
@@ -116,8 +117,8 @@ class Client:
         self._http = Http(
             api_url,
             auth_key,
-            # A context takes 30 ms to make; without https, and redirects are not followed, nobody needs it.
-            verify=tls or (tls_context(ca_file) if api_url.startswith("https:") or ca_file is not None else False),
+            # Without https nobody needs a context: redirects are not followed.
+            verify=tls or (shared_context(ca_file) if api_url.startswith("https:") or ca_file is not None else False),
             timeout=timeout,
             transport=http_transport,
             on_session_expired=on_session_expired,

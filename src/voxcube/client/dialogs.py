@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from voxcube.client import paging, query
 from voxcube.client.dialog_changes import DialogChanges
 from voxcube.client.errors import NotFound
+from voxcube.client.filters import DialogFilters
 from voxcube.client.ids import object_id, user_ids
 from voxcube.client.models import CustomData, Dialog, DialogType, Page, User
 
@@ -159,7 +160,7 @@ class Dialogs(DialogChanges):
         sort: str | None = None,
         extensions: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        **filters: Any,
+        **filters: Unpack[DialogFilters],
     ) -> Page[Dialog]:
         """Fetches the dialogs of the session's user, the most recently active first unless sorted otherwise.
 
@@ -170,8 +171,9 @@ class Dialogs(DialogChanges):
                 leading ``-``.
             extensions: only dialogs whose extensions have these values.
             params: further query parameters under exactly these names.
-            filters: ``field=value`` or ``field__operator=value`` with the operators lt, lte, gt, gte, ne, in, nin,
-                all, or, ctn, start_with; times as datetimes or unix seconds.
+            filters: ``field=value`` or ``field__operator=value``, see ``DialogFilters``: ``id``, ``type``, ``name``,
+                ``user_id``, ``occupants_ids``, ``last_message_date_sent``, ``created_at`` and ``updated_at`` with the
+                operators lt, lte, gt, gte, ne, in, nin, all, or, ctn, start_with; times as datetimes or unix seconds.
 
         Returns:
             A page of dialogs; ``total`` counts all that fit.
@@ -180,7 +182,7 @@ class Dialogs(DialogChanges):
             SessionExpired, Forbidden: no session of a user.
             ApiError: the server refused a filter.
             TransportError: the network failed.
-            ValueError: an unknown operator, or an empty list.
+            ValueError: an unknown filter, operator or sort, a limit above 100, or an empty list.
 
         Source: ConnectyCube REST API, "Retrieve dialogs".
 
@@ -189,12 +191,17 @@ class Dialogs(DialogChanges):
             >>> page.total
             12
         """
-        pairs = query.page(limit, skip, sort) + _wanted(extensions, params, filters)
+        pairs = query.page(limit, skip, sort, sorts=_SORTS)
+        pairs += _wanted(extensions, params, filters, pairs)
         reply = await self._http.request("GET", "chat/Dialog", params=pairs)
         return reply.read(lambda data: Page.from_json(data, self._dialog))
 
     def iterate(
-        self, *, extensions: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None, **filters: Any
+        self,
+        *,
+        extensions: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **filters: Unpack[DialogFilters],
     ) -> AsyncIterator[Dialog]:
         """All dialogs of the session's user that fit, each once, the newest created first.
 
@@ -210,7 +217,7 @@ class Dialogs(DialogChanges):
             SessionExpired, Forbidden: no session of a user.
             ApiError: the server refused a filter.
             TransportError: the network failed.
-            ValueError: an unknown operator, or an empty list.
+            ValueError: an unknown filter, operator or sort, a limit above 100, or an empty list.
 
         Source: ConnectyCube REST API, "Retrieve dialogs" with ``_id[lt]``.
 
@@ -219,18 +226,22 @@ class Dialogs(DialogChanges):
             ...     print(dialog.name)
         """
         before = filters.pop("id__lt", None)
-        wanted = _wanted(extensions, params, filters)
+        wanted = _wanted(extensions, params, filters, query.page(_MOST, 0, "-_id", sorts=_SORTS))
 
         async def fetch(before: str | None) -> Page[Dialog]:
             below = [] if before is None else query.filters({"id__lt": before}, id_name="_id")
-            pairs = query.page(_MOST, 0, "-_id") + wanted + below
+            pairs = query.page(_MOST, 0, "-_id", sorts=_SORTS) + wanted + below
             reply = await self._http.request("GET", "chat/Dialog", params=pairs)
             return reply.read(lambda data: Page.from_json(data, self._dialog))
 
         return paging.dialogs(fetch, before)
 
     async def count(
-        self, *, extensions: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None, **filters: Any
+        self,
+        *,
+        extensions: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **filters: Unpack[DialogFilters],
     ) -> int:
         """Counts the dialogs of the session's user that fit; arguments and errors as ``list``.
 
@@ -296,10 +307,15 @@ class Dialogs(DialogChanges):
 
 # The server gives at most so many at once.
 _MOST = 100
+_SORTS = ("last_message_date_sent", "created_at", "updated_at", "name", "_id")
 
 
 def _wanted(
-    extensions: Mapping[str, Any] | None, params: Mapping[str, Any] | None, filters: Mapping[str, Any]
+    extensions: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+    filters: DialogFilters,
+    taken: query.Params | None = None,
 ) -> query.Params:
     fields = {f"extensions[{key}]": value for key, value in (extensions or {}).items()}
-    return query.filters(filters, id_name="_id") + query.raw(fields) + query.raw(params)
+    pairs = query.filters(filters, DialogFilters, id_name="_id") + query.raw(fields)
+    return pairs + query.raw(params, pairs + (taken or []))

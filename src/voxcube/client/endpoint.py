@@ -70,8 +70,35 @@ def chat_endpoint(
         what = "a chat_url with ws://" if url is not None else 'transport="tcp"'
         raise ValueError(f"{what} is unencrypted and only for this machine (or pass allow_plaintext=True)")
     # httpx sets the application protocol of the context it is given, so that the chat gets one of its own.
-    context = (tls or tls_context(ca_file, _ALPN.get(transport))) if encrypted else None
+    context = (tls or shared_context(ca_file, _ALPN.get(transport))) if encrypted else None
     return Endpoint(host, number, domain, context, timeout, transport, tls_name, resource)
+
+
+def shared_context(ca_file: str | os.PathLike[str] | None = None, alpn: list[str] | None = None) -> ssl.SSLContext:
+    """As ``tls_context``, one for all clients of this process with the same arguments; nobody may change it.
+
+    Reading the system's authorities takes tens of milliseconds of CPU. A file that was replaced is read anew.
+    """
+    file = None
+    if ca_file is not None:
+        path = os.path.abspath(ca_file)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise ValueError(f"no certificates in {os.fspath(ca_file)}: {error}") from error
+        file = (path, found.st_mtime_ns, found.st_size, found.st_ino)
+    key = (file, tuple(alpn or ()))
+    context = _contexts.get(key)
+    if context is None:
+        context = tls_context(ca_file, alpn)
+        if len(_contexts) >= _CONTEXTS:
+            del _contexts[next(iter(_contexts))]
+        _contexts[key] = context
+    return context
+
+
+_CONTEXTS = 32
+_contexts: dict[object, ssl.SSLContext] = {}
 
 
 def tls_context(ca_file: str | os.PathLike[str] | None = None, alpn: list[str] | None = None) -> ssl.SSLContext:
@@ -99,6 +126,8 @@ def check_api_url(api_url: str, *, allow_plaintext: bool) -> None:
     url = urlsplit(api_url)
     if url.scheme not in ("https", "http") or not url.hostname:
         raise ValueError(f"api_url must begin with https://, not {api_url!r}")
+    if url.query or url.fragment:
+        raise ValueError("api_url has neither query nor fragment")
     if url.scheme == "http" and not allow_plaintext and not is_loopback(url.hostname):
         raise ValueError("api_url must begin with https:// (or pass allow_plaintext=True)")
 

@@ -20,24 +20,33 @@ from voxcube.client.streams import EventStream, Feed, Unsubscribe
 
 
 class Listeners:
-    """Every kind of event has two faces.
+    """Each kind of event is available as an async iterator and as a callback.
 
     A method like ``messages()`` opens an async iterator with its own queue of 1,000 events; when it is read too
     slowly the oldest are dropped and it raises ``EventsLost`` once. A method like ``on_message(fn)`` calls ``fn``
-    (sync or async; its calls never overlap) and returns a function that stops it; what ``fn`` raises is logged. Both
-    may be opened before connecting, get what happens from then on, and last until ``destroy()``.
+    (sync or async; its calls never overlap) and returns a function that stops it; what ``fn`` raises is logged.
+
+    Both may be opened before connecting or later: messages, their changes, receipts and errors that arrive while no
+    listener wants them are held for the first one that does, at most 1,000 of each kind and about 4 MiB; beyond that
+    the oldest are dropped, and that listener raises ``EventsLost`` (a callback's is logged). What an iterator has not
+    read when it is left goes to the next listener. Typing, states, ``sent()`` and ``lost()`` are not held.
+
+    Iterators end when the chat is closed: quietly after ``disconnect()``, with ``ChatClosed`` when the connection was
+    given up. All listeners last until ``destroy()``.
     """
 
     def __init__(self, feeds: Mapping[Event, Feed[Any]]) -> None:
         self._feeds = feeds
 
     def on(self, event: Event, fn: Callable[[Any], Any]) -> Unsubscribe:
-        """Calls ``fn`` with every event of a kind; messages include one's own.
+        """Calls ``fn`` with every event of a kind: ``on(Event.MESSAGE, fn)`` is ``on_message(fn)``, and so on.
+
+        As there, this user's own messages come only with ``on_message(fn, include_own=True)``.
 
         Example:
             >>> stop = cube.chat.on(Event.READ, print)
         """
-        return self._feeds[event].subscribe(fn)
+        return self.on_message(fn) if event is Event.MESSAGE else self._feed(event).subscribe(fn)
 
     def messages(self, dialog_id: str | None = None, include_own: bool = False) -> EventStream[Message]:
         """Messages as they arrive, each id once: those with a body or attachments, live and ``delayed`` ones.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from voxcube.client import paging, query
+from voxcube.client.filters import MessageFilters
 from voxcube.client.history_changes import HistoryChanges
 from voxcube.client.ids import object_id, object_ids
 from voxcube.client.models import Message, Page, SearchResult, UnreadCounts
@@ -25,8 +26,9 @@ class Messages(HistoryChanges):
         sort: str = "date_sent",
         mark_as_read: bool = True,
         preview: bool = False,
+        properties: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        **filters: Any,
+        **filters: Unpack[MessageFilters],
     ) -> Page[Message]:
         """Fetches messages of a dialog, the oldest first unless sorted otherwise.
 
@@ -40,9 +42,11 @@ class Messages(HistoryChanges):
             mark_as_read: whether fetching counts as reading; senders are not told of it in the chat.
             preview: as somebody who is not in the dialog, where that is permitted: the last 20 messages, whatever the
                 other arguments, and none counts as read.
+            properties: only messages whose properties have these values; names may have operators, too.
             params: further query parameters under exactly these names.
-            filters: ``field=value`` or ``field__operator=value``, e.g. ``date_sent__gt`` with a datetime or unix
-                seconds, ``sender_id__in`` with a list, or ``message__ctn`` with a part of the text.
+            filters: ``field=value`` or ``field__operator=value``, see ``MessageFilters``: ``date_sent__gt`` with a
+                datetime or unix seconds, ``sender_id__in`` with a list, ``message__ctn`` with a part of the text,
+                ``attachments_type``, and so on.
 
         Returns:
             A page of messages; ``total`` is None, see ``count``.
@@ -53,7 +57,7 @@ class Messages(HistoryChanges):
             SessionExpired: the session has ended.
             ApiError: the server refused a filter.
             TransportError: the network failed.
-            ValueError: an unknown operator, an empty list, or an unfit id.
+            ValueError: an unknown filter, operator or sort, a limit above 1,000, an empty list, or an unfit id.
 
         Source: ConnectyCube REST API, "Retrieve messages".
 
@@ -62,7 +66,8 @@ class Messages(HistoryChanges):
             >>> seen = await cube.messages.list("64c0ffee64c0ffee64c0ffee", preview=True)
         """
         pairs = _of(dialog_id, mark_as_read) + (query.raw({"preview": True}) if preview else [])
-        pairs += query.page(limit, skip, sort) + query.filters(filters, id_name="_id") + query.raw(params)
+        pairs += query.page(limit, skip, sort, most=_MOST, sorts=_SORTS) + _wanted(properties, filters)
+        pairs += query.raw(params, pairs)
         return await self._page(pairs)
 
     def iterate(
@@ -73,8 +78,9 @@ class Messages(HistoryChanges):
         by: Literal["date_sent", "created_at"] = "date_sent",
         mark_as_read: bool = True,
         page_size: int = 100,
+        properties: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        **filters: Any,
+        **filters: Unpack[MessageFilters],
     ) -> AsyncIterator[Message]:
         """All messages of a dialog that fit, page by page, each once, also while messages come and go.
 
@@ -85,6 +91,7 @@ class Messages(HistoryChanges):
                 server's: what somebody sent while offline may be older than what one has.
             mark_as_read: whether fetching counts as reading; senders are not told of it in the chat.
             page_size: how many to fetch at once, from 2 to 1000.
+            properties: as in ``list``.
             params: as in ``list``.
             filters: as in ``list``.
 
@@ -94,7 +101,7 @@ class Messages(HistoryChanges):
             SessionExpired: the session has ended.
             ApiError: the server refused a filter.
             TransportError: the network failed.
-            ValueError: an unknown operator, an empty list, an unfit id or page size.
+            ValueError: an unknown filter or operator, an empty list, an unfit id or page size.
 
         Source: ConnectyCube REST API, "Retrieve messages" with ``date_sent[lt]`` or ``date_sent[gte]``.
 
@@ -106,22 +113,34 @@ class Messages(HistoryChanges):
         """
         if page_size < 2:
             raise ValueError("page_size must be at least 2")
+        query.check_limit(page_size, _MOST, "page_size")
         if by not in ("date_sent", "created_at"):
             raise ValueError('by is "date_sent" or "created_at"')
         if by in filters:
             raise ValueError(f"{by} is what the pages go by: give it with an operator")
         edge = f"{by}__{'lt' if newest_first else 'gte'}"
-        bound = filters.pop(edge, None)
-        wanted = _of(dialog_id, mark_as_read) + query.filters(filters, id_name="_id") + query.raw(params)
+        given: dict[str, Any] = {**filters}
+        bound = given.pop(edge, None)
+        wanted = _of(dialog_id, mark_as_read) + _wanted(properties, given)
+        wanted += query.raw(params, wanted + query.page(page_size, 0, by, most=_MOST, sorts=_SORTS))
         query.filters({} if bound is None else {edge: bound})  # refused now rather than by the first step
 
         async def fetch(bound: Any, skip: int) -> Page[Message]:
             beginning = [] if bound is None else query.filters({edge: bound})
-            return await self._page(query.page(page_size, skip, f"-{by}" if newest_first else by) + wanted + beginning)
+            sort = f"-{by}" if newest_first else by
+            page = query.page(page_size, skip, sort, most=_MOST, sorts=_SORTS)
+            return await self._page(page + wanted + beginning)
 
         return paging.messages(fetch, by=by, newest_first=newest_first, bound=bound)
 
-    async def count(self, dialog_id: str, *, params: Mapping[str, Any] | None = None, **filters: Any) -> int:
+    async def count(
+        self,
+        dialog_id: str,
+        *,
+        properties: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **filters: Unpack[MessageFilters],
+    ) -> int:
         """Counts the messages of a dialog that fit; arguments and errors as ``list``.
 
         Source: Flutter SDK ``getMessagesCount``.
@@ -130,7 +149,8 @@ class Messages(HistoryChanges):
             >>> await cube.messages.count(dialog.id, sender_id=88)
             12
         """
-        pairs = [("count", "1"), *_of(dialog_id, False), *query.filters(filters, id_name="_id"), *query.raw(params)]
+        pairs = [("count", "1"), *_of(dialog_id, False), *_wanted(properties, filters)]
+        pairs += query.raw(params, pairs)
         reply = await self._http.request("GET", "chat/Message", params=pairs)
         return reply.read(lambda data: int(data["items"]["count"]))
 
@@ -158,7 +178,7 @@ class Messages(HistoryChanges):
             ValidationFailed: the text is too short.
             SessionExpired, Forbidden: no session of a user.
             TransportError: the network failed.
-            ValueError: no text, ``start`` without ``end`` or before it, no dialogs, or an unfit id.
+            ValueError: no text, ``start`` without ``end`` or before it, no dialogs, an unfit id, or a limit above 100.
 
         Source: ConnectyCube REST API, "Global search".
 
@@ -173,8 +193,8 @@ class Messages(HistoryChanges):
             raise ValueError("start needs end, the time to search back to")
         if start is not None and end is not None and unix_seconds(start) < unix_seconds(end):
             raise ValueError("start is the later of the two times: the search goes back from it to end")
-        if limit is not None and limit < 1:
-            raise ValueError("limit must be at least 1")
+        if limit is not None:
+            query.check_limit(limit, 100)
         given = {
             "search_text": text,
             "chat_dialog_ids": None if dialog_ids is None else object_ids(dialog_ids, "dialog_ids"),
@@ -224,6 +244,15 @@ class Messages(HistoryChanges):
 
 def _of(dialog_id: str, mark_as_read: bool) -> query.Params:
     return query.raw({"chat_dialog_id": object_id(dialog_id, "dialog_id"), "mark_as_read": mark_as_read})
+
+
+def _wanted(properties: Mapping[str, Any] | None, filters: Mapping[str, object]) -> query.Params:
+    return query.filters(filters, MessageFilters, id_name="_id") + query.filters(properties or {})
+
+
+# The server gives at most so many at once.
+_MOST = 1000
+_SORTS = ("date_sent", "_id", "created_at", "updated_at")
 
 
 def _unread(data: dict[str, Any]) -> UnreadCounts:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from voxcube.client import query
 from voxcube.client.errors import NotFound
+from voxcube.client.filters import UserFilters
 from voxcube.client.http import Http
 from voxcube.client.models import Page, User
 from voxcube.client.values import Clear, changed
+
+
+class SignupFields(TypedDict, total=False):
+    """Further fields of an account that ``users.signup`` takes."""
+
+    phone: str
+    website: str
+    avatar: str
+    custom_data: str
+    external_id: str
+    facebook_id: str
+    twitter_id: str
+    timezone: int
 
 
 class Users:
@@ -27,7 +41,7 @@ class Users:
         email: str | None = None,
         full_name: str | None = None,
         tags: Iterable[str] = (),
-        **fields: Any,
+        **fields: Unpack[SignupFields],
     ) -> User:
         """Creates a user account. No session is created; the current one, if any, stays as it is.
 
@@ -48,7 +62,7 @@ class Users:
             ValidationFailed: a refused value; ``errors`` names the field.
             Unauthorized: unknown auth key.
             TransportError: the network failed.
-            ValueError: neither login nor email.
+            ValueError: neither login nor email, or an unknown field.
 
         Source: ConnectyCube REST API, "User sign up".
 
@@ -60,7 +74,10 @@ class Users:
         if login is None and email is None:
             raise ValueError("give login or email")
         named = {"login": login, "email": email, "full_name": full_name, "password": password}
-        user = fields | changed(named | {"tag_list": _tags(tags) or None})
+        unknown = fields.keys() - SignupFields.__annotations__.keys()
+        if unknown:
+            raise ValueError(f"a user has no field {', '.join(map(repr, sorted(unknown)))}")
+        user = {**fields, **changed(named | {"tag_list": _tags(tags) or None})}
         reply = await self._http.request("POST", "users", json={"user": user}, anonymous=True)
         return reply.read(_user)
 
@@ -181,13 +198,15 @@ class Users:
         reply = await self._http.request("GET", f"users/{int(user_id)}")
         return reply.read(_user)
 
-    async def list(self, *, limit: int = 100, skip: int = 0, sort: str | None = None, **filters: Any) -> Page[User]:
+    async def list(
+        self, *, limit: int = 100, skip: int = 0, sort: str | None = None, **filters: Unpack[UserFilters]
+    ) -> Page[User]:
         """Fetches the users that fit all filters.
 
         Args:
             limit: the most users to return, at most 100.
             skip: how many to pass over.
-            sort: a field name, descending with a leading ``-``.
+            sort: one of the filters' fields, descending with a leading ``-``.
             filters: ``field=value`` or ``field__operator=value``, all of which must fit. At least one of ``id``,
                 ``login``, ``email``, ``full_name``, ``phone``, ``external_id``, ``facebook_id``, ``twitter_id``,
                 ``user_tags`` is needed, plain, with ``__in`` (a list) or with ``__start_with`` (4 characters or more;
@@ -202,7 +221,7 @@ class Users:
             ValidationFailed: the server does not accept this combination of filters.
             SessionExpired: the session has ended.
             TransportError: the network failed.
-            ValueError: an unknown operator, or an empty list.
+            ValueError: an unknown filter, operator or sort, a limit above 100, or an empty list.
 
         Source: ConnectyCube REST API, "Retrieve users V2".
 
@@ -213,7 +232,8 @@ class Users:
             >>> await cube.users.list(user_tags__in=["vip"], created_at__gt=yesterday, sort="-created_at")
             >>> await cube.users.list(full_name__start_with="Anna", id__nin=[77])
         """
-        params = query.page(limit, skip, sort, skip_name="offset") + query.filters(filters)
+        params = query.page(limit, skip, sort, sorts=_SORTS, skip_name="offset")
+        params += query.filters(filters, UserFilters)
         reply = await self._http.request("GET", "users/v2", params=params)
         return reply.read(lambda data: Page.from_json(data, User.from_json))
 
@@ -365,9 +385,14 @@ class Users:
     async def _search(self, field: str, params: query.Params, page: int, per_page: int) -> Page[User]:
         if page < 1 or per_page < 1:
             raise ValueError("page and per_page begin at 1")
+        if per_page > 100:
+            raise ValueError("per_page must be at most 100")
         params = [*params, ("page", str(page)), ("per_page", str(per_page))]
         reply = await self._http.request("GET", f"users/by_{field}", params=params)
         return reply.read(lambda data: Page.from_numbered(data, _user))
+
+
+_SORTS = tuple(dict.fromkeys(name.partition("__")[0] for name in UserFilters.__annotations__))
 
 
 def _user(data: Any) -> User:

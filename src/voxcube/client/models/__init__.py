@@ -6,7 +6,7 @@ Times are aware UTC datetimes, lists are tuples, and keys unknown to this versio
 from voxcube.client.models.account import Session, User
 from voxcube.client.models.contact import Contact, Subscription
 from voxcube.client.models.dialog import CustomData, Dialog, DialogPermissions, DialogType
-from voxcube.client.models.message import Attachment, Message, MessageState, Reactions
+from voxcube.client.models.message import Attachment, Message, MessageState, Reactions, SendOptions
 from voxcube.client.models.page import Page
 from voxcube.client.models.privacy import PrivacyAction, PrivacyItem, PrivacyLists
 from voxcube.client.models.results import DeleteResult, SearchResult, UnreadCounts
@@ -27,6 +27,7 @@ __all__ = [
     "PrivacyLists",
     "Reactions",
     "SearchResult",
+    "SendOptions",
     "Session",
     "Subscription",
     "UnreadCounts",
