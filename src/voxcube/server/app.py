@@ -285,7 +285,9 @@ class App:
         node = ids.object_id()  # this run of this node
         connected = Sessions()
         handed = Handed(queue.hand_over)
-        late = LateDelivery(database, writer, connected, handed, clock, config.domain, config.node_name)
+        late = LateDelivery(
+            database, writer, connected, handed, clock, config.domain, config.node_name, queue.hand_over
+        )
         stack.push_async_callback(late.close)
 
         # Privacy.

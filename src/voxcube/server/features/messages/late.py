@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from voxcube.server.c2s.resumption import Kept
 from voxcube.server.c2s.session import Session, has_content
 from voxcube.server.cluster.gate import Stream
 from voxcube.server.core.clock import Clock
-from voxcube.server.delivery.handed import Handed
+from voxcube.server.core.errors import Unavailable
+from voxcube.server.delivery.handed import Handed, Key
 from voxcube.server.delivery.listening import Position
 from voxcube.server.delivery.router import CHAT, COPY, GROUP, Parcel
 from voxcube.server.delivery.sessions import Sessions, Target
@@ -54,7 +55,9 @@ class LateDelivery:
         clock: Clock,
         domain: str,
         node: str,
+        write_cursor: Callable[[Key, int, Callable[[bool], None]], None],
     ) -> None:
+        """`write_cursor` is that of `Handed`."""
         self._database = database
         self._writer = writer
         self._store = LateStore(database)
@@ -63,6 +66,7 @@ class LateDelivery:
         self._clock = clock
         self._domain = domain
         self._node = node
+        self._write_cursor = write_cursor
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_keep: list[tuple[_ToKeep, asyncio.Future[None]]] = []
         self._last_kept: asyncio.Future[None] | None = None
@@ -117,6 +121,8 @@ class LateDelivery:
             stored = await self._store.missed(
                 user_id, [(row[0], row[1]) for row in behind], since=since, limit=OFFLINE_MESSAGES
             )
+        if len(stored) == OFFLINE_MESSAGES:
+            await self._leave_out(user_id, behind, stored)
         upto = {row[0]: row[2] for row in behind}
         for message in stored:
             upto[message.dialog_id] = max(upto[message.dialog_id], message.seq)
@@ -133,6 +139,27 @@ class LateDelivery:
         if kept:
             upto[""] = kept[-1].seq
         return sorted([*stored, *kept], key=_moment), upto
+
+    async def _leave_out(
+        self, user_id: int, behind: Iterable[tuple[str, int, int]], stored: Iterable[LateMessage]
+    ) -> None:
+        """Moves the delivery cursor past what is too much, and left to the history, before what is newer is delivered.
+
+        Done in the database: after a crash the client may have marked some of the newer ones, and as many older
+        messages would take their places, behind what it has.
+        """
+        first: dict[str, int] = {}
+        for message in stored:  # oldest first
+            first.setdefault(message.dialog_id, message.seq)
+        moved: list[asyncio.Future[bool]] = []
+        for dialog_id, handed, newest in behind:
+            seq = first.get(dialog_id, newest + 1) - 1
+            if seq > handed:
+                done = asyncio.get_running_loop().create_future()
+                moved.append(done)
+                self._write_cursor((dialog_id, user_id), seq, done.set_result)
+        if not all(await asyncio.gather(*moved)):
+            raise Unavailable
 
     def keep(self, app_id: int, user_id: int, message_id: str, stanza: Encoded) -> Awaitable[None] | None:
         """Keeps a 1-1 message that is not stored, unless the user has an available session anywhere."""
