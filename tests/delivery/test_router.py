@@ -12,7 +12,7 @@ from tests.support.bus import Weather
 from voxcube.server.cluster.gate import AGAIN
 from voxcube.server.cluster.local import LocalBus
 from voxcube.server.delivery.again import DIGEST_SECONDS
-from voxcube.server.delivery.router import CHAT, COPY, GROUP, GROUP_OTHERS, OWN, Parcel
+from voxcube.server.delivery.router import CHAT, COPY, GROUP, GROUP_OTHERS, OWN, SILENCE, Parcel
 
 
 def parcel(kind: int, to: int, text: str, *, origin: bytes = b"", app_id: int = 1, dialog_id: str = "") -> Parcel:
@@ -103,6 +103,33 @@ async def test_parcels_wait_in_order_for_members_that_are_read() -> None:
 
 
 # -- two nodes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", [0, 2], ids=["group", "pair"])
+def test_what_a_node_stored_before_it_ended_is_found(to: int) -> None:
+    """It died between the commit and the bus, its sender does not come back, and nothing follows."""
+
+    async def story() -> None:
+        world = World()
+        world.group(GROUP_ID, 1, 2)
+        async with two(world) as (one, other, wire):
+            bob, dialog_id = Fake(2), PRIVATE_ID if to else GROUP_ID
+            await other.come(bob)
+            for text in ("0", "1"):
+                one.store(text, to, dialog_id)
+            await one.router.beat()
+            await asyncio.sleep(0.1)
+            wire.interrupt()
+            one.store("2", to, dialog_id)
+            await asyncio.sleep(DIGEST_SECONDS[-1] + 5)  # what it would have said later is lost as well
+            wire.cut = False
+            for _ in range(int(SILENCE) + 2):
+                await other.router.beat()
+                await asyncio.sleep(1)
+            assert bob.got == [b"0", b"1", b"2"]
+            assert not other.router._beats
+
+    virtual_time.run(story())
 
 
 def test_a_lost_end_is_found_though_its_first_digests_are_lost_as_well() -> None:

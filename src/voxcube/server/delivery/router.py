@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CHAT, COPY, OWN, GROUP, GROUP_OTHERS = range(5)
 KEYS_TOLD = 1000  # forgotten facts in one word: a bus has a largest one
 CHANGE_PATIENCE = 0.5  # seconds that a change may be late: it cannot be read, but is said again meanwhile
+SILENCE = 10.0  # seconds without a beat after which another node has ended
 HELD = 1000  # parcels of a dialog kept while its members cannot be read
 
 BROADCAST = 1  # dialog type
@@ -119,6 +120,7 @@ class Router:
         self._again = Again(bus, lambda stream, seq: _DIGEST + _encode((*stream, seq)))
         self._tally = Tally(self.interrupted)
         self._told = 0
+        self._beats: dict[str, float] = {}  # other node → when its last beat came
         self.on_beat: Callable[[str], None] = lambda name: None  # a node of this name lives
         self._words: dict[bytes, Callable[[bytes], None]] = {}  # what features say to each other
         self._listening = Listening(bus, self._gate, self._changes, positions, now_ms)
@@ -231,9 +233,18 @@ class Router:
             self._joined(keys)
 
     async def beat(self) -> None:
-        """Called now and then: says how much was told, so that losing the last word is noticed."""
+        """Called now and then: says how much was told, so that losing the last word is noticed.
+
+        Of a node that has ended, what it had stored and not published is looked for in storage.
+        """
         if not self.alone:
             self._bus.tell(_BEAT + _encode((self._name, self._told)))
+            now = asyncio.get_running_loop().time()
+            ended = [name for name, at in self._beats.items() if now - at > SILENCE]
+            for name in ended:
+                del self._beats[name]
+            if ended:
+                self._listening.catch_up()
 
     # -- words of features -----------------------------------------------------------------------------------------
 
@@ -311,6 +322,7 @@ class Router:
         if payload[:1] == _BEAT:
             name, told = _decode_beat(payload[1:])
             self._tally.claimed(name, told)
+            self._beats[name] = asyncio.get_running_loop().time()
             self.on_beat(name)
             return
         name, number, listed = _decode_keys(payload[1:])
