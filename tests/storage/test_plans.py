@@ -14,7 +14,7 @@ import pytest
 
 from voxcube.server import storage
 from voxcube.server.storage import changes, finding, history, listed, migrate, presence, sqlite, users
-from voxcube.server.storage.sql import Bulk, Query
+from voxcube.server.storage.sql import Backend, Bulk, Query
 
 # What may be walked: values given by the caller (under any of these names), and tables that stay small.
 SMALL = {"CONSTANT", "json_each", "j", "item", "h", "u", "2", "apps", "nodes", "erased_users", "erasing"}
@@ -33,27 +33,33 @@ MEANT = {
 _SCANNED = re.compile(r"SCAN (?!anon_\d|message_texts VIRTUAL TABLE INDEX \d+:\S)(\w+)")
 
 
-def statements() -> Iterator[tuple[str, str]]:
-    """Name and SQLite text of every statement that the stores keep."""
+def statements(backend: Backend = "sqlite") -> Iterator[tuple[str, str]]:
+    """Name and text of every statement that the stores keep."""
     for module in pkgutil.iter_modules(storage.__path__):
-        if module.ispkg or module.name == "postgres":
+        if module.ispkg or (module.name == "postgres" and backend == "sqlite"):
             continue
         for name, value in vars(importlib.import_module(f"{storage.__name__}.{module.name}")).items():
-            if isinstance(value, Query):
-                yield f"{module.name}.{name}", value.compiled("sqlite")[0]
-            elif isinstance(value, Bulk):
-                yield f"{module.name}.{name}", value.sqlite(2)
+            for number, one in enumerate(value if isinstance(value, list) else [value]):
+                label = f"{module.name}.{name}" + (f"[{number}]" if isinstance(value, list) else "")
+                if isinstance(one, Query):
+                    yield label, one.compiled(backend)[0]
+                elif isinstance(one, Bulk):
+                    yield label, one.sqlite(2) if backend == "sqlite" else one.postgresql
     for how in itertools.product(("activity", "updated_at"), (False, True), (False, True)):
-        yield f"listed.first {how}", listed._first(*how).compiled("sqlite")[0]
+        yield f"listed.first {how}", listed._first(*how).compiled(backend)[0]
     every: tuple[tuple[str, str], ...] = (*((name, "eq") for name in listed._OF_VIEWER), ("occupants_ids", "nin"))
     for among_ids, wanted in itertools.product((False, True), ((), (("updated_at", "gt"),), every)):
-        yield f"listed.page {among_ids} {wanted}", listed._page(among_ids, wanted, "name", True).compiled("sqlite")[0]
-        yield f"listed.total {among_ids} {wanted}", listed._total(among_ids, wanted).compiled("sqlite")[0]
+        yield f"listed.page {among_ids} {wanted}", listed._page(among_ids, wanted, "name", True).compiled(backend)[0]
+        yield f"listed.total {among_ids} {wanted}", listed._total(among_ids, wanted).compiled(backend)[0]
     for wanted in ((), (("date_sent", "gt"),), (("_id", "eq"),), (("_id", "in"),), (("updated_at", "gt"),)):
         for form in ("far", "near", "news"):
             for order in ("date_sent", "created_at", "updated_at"):
                 name = f"history.page{wanted}{form}{order}"
-                yield name, history._page(wanted, order, True, form).compiled("sqlite")[0]
+                yield name, history._page(wanted, order, True, form).compiled(backend)[0]
+            yield f"history.count{wanted}{form}", history._count(wanted, form).compiled(backend)[0]
+    for wanted in ((("id", "in"),), (("login", "eq"),), (("email", "in"),), (("user_tags", "in"),)):
+        yield f"users.page{wanted}", users._page(wanted, "id", False).compiled(backend)[0]
+        yield f"users.total{wanted}", users._total(wanted).compiled(backend)[0]
 
 
 def plan(connection: sqlite3.Connection, text: str) -> list[str]:

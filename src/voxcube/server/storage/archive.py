@@ -19,7 +19,7 @@ from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.history import up_to
 from voxcube.server.storage.late import LATE_COLUMNS, LateMessage, late_message
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages
-from voxcube.server.storage.sql import Query
+from voxcube.server.storage.sql import Query, absent
 
 _PLACES = (
     dialogs.c.id,
@@ -67,13 +67,13 @@ _BETWEEN = (
         messages.c.dialog_id == bindparam("dialog"),
         messages.c.seq > bindparam("low"),
         messages.c.seq <= bindparam("high"),
-        ~select(hidden_messages.c.seq)
-        .where(
-            hidden_messages.c.dialog_id == messages.c.dialog_id,
-            hidden_messages.c.user_id == bindparam("viewer"),
-            hidden_messages.c.seq == messages.c.seq,
-        )
-        .exists(),
+        absent(
+            select(hidden_messages.c.seq).where(
+                hidden_messages.c.dialog_id == messages.c.dialog_id,
+                hidden_messages.c.user_id == bindparam("viewer"),
+                hidden_messages.c.seq == messages.c.seq,
+            )
+        ),
     )
     .limit(bindparam("limit"))
 )

@@ -11,13 +11,13 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, select
 
 from voxcube.server.core.models import Reactions, StoredMessage
 from voxcube.server.storage.database import Row, Tx
 from voxcube.server.storage.receipts import READ
 from voxcube.server.storage.schema import reactions, receipts
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.sql import Query, bulk_query
 
 _INTERVALS = Query(
     select(receipts.c.user_id, receipts.c.kind, receipts.c.low, receipts.c.high)
@@ -29,15 +29,12 @@ _INTERVALS = Query(
     .order_by(receipts.c.user_id),
     *("dialog", "first", "last"),
 )
-_REACTIONS = Query(
-    select(
-        *(reactions.c.seq, reactions.c.reaction, func.count()),
-        func.max(case((reactions.c.user_id == bindparam("viewer"), 1), else_=0)),
-    )
-    .where(reactions.c.dialog_id == bindparam("dialog"), in_list(reactions.c.seq, "seqs"))
-    .group_by(reactions.c.seq, reactions.c.reaction)
-    .order_by(reactions.c.seq, func.min(reactions.c.created_at), reactions.c.reaction),
-    *("viewer", "dialog", "seqs"),
+# By pairs, not by a list of numbers: PostgreSQL may compare all reactions of the dialog with a list.
+_REACTIONS = bulk_query(
+    "SELECT r.seq, r.reaction, count(*), max(CASE WHEN r.user_id = {2} THEN 1 ELSE 0 END)"
+    " FROM {source} CROSS JOIN reactions AS r WHERE r.dialog_id = {0} AND r.seq = {1}"
+    " GROUP BY r.seq, r.reaction ORDER BY r.seq, min(r.created_at), r.reaction",
+    *(reactions.c.dialog_id, reactions.c.seq, reactions.c.user_id),
 )
 
 
@@ -52,7 +49,7 @@ async def add_audience(tx: Tx, viewer: int, found: Sequence[StoredMessage]) -> N
     _add_readers(viewer, arrived, seqs, rows)
     totals: dict[int, dict[str, int]] = defaultdict(dict)
     own: dict[int, list[str]] = defaultdict(list)
-    for seq, reaction, count, mine in await tx.fetch(_REACTIONS, viewer, dialog_id, seqs):
+    for seq, reaction, count, mine in await tx.pick(_REACTIONS, [(dialog_id, seq, viewer) for seq in seqs]):
         totals[seq][reaction] = count
         if mine:
             own[seq].append(reaction)

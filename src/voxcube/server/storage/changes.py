@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, select, update
 
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.models import NO_TURN, Turn
@@ -18,12 +18,11 @@ from voxcube.server.storage import inbox, reactions, search
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.receipts import READ
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages, receipts
-from voxcube.server.storage.sql import Query, bulk_delete, bulk_update, in_list
+from voxcube.server.storage.sql import Query, bulk_delete, bulk_select, bulk_update, in_list
 
 LARGEST = 256 * 1024  # bytes of a message, as XML, with all that edits have added to it
 
 _D: Any = bindparam("dialog")
-_SEQS = in_list(messages.c.seq, "seqs")
 
 _FIND = Query(
     select(message_ids.c.id, message_ids.c.dialog_id, message_ids.c.seq, message_ids.c.sender_id, messages.c.seq)
@@ -33,7 +32,7 @@ _FIND = Query(
         messages,
         (messages.c.dialog_id == message_ids.c.dialog_id)
         & (messages.c.seq == message_ids.c.seq)
-        & (messages.c.seq > dialogs.c.cleared),
+        & (messages.c.seq + 0 > dialogs.c.cleared),  # hidden from the index, which is for the number itself
     )
     .where(message_ids.c.app_id == bindparam("app"), in_list(message_ids.c.id, "ids")),
     *("app", "ids"),
@@ -58,12 +57,7 @@ _EDIT = Query(
 )
 _TOUCH = Query(update(dialogs).where(dialogs.c.id == _D).values(updated_at=bindparam("now")), "now", "dialog")
 
-_THERE = Query(
-    select(messages.c.seq, messages.c.sender_id, messages.c.id, messages.c.app_id)
-    .where(messages.c.dialog_id == _D, _SEQS)
-    .order_by(messages.c.seq),
-    *("dialog", "seqs"),
-)
+_THERE = bulk_select(messages, ["dialog_id", "seq"], "seq", "sender_id", "id", "app_id")
 _MEMBERS = Query(
     select(members.c.user_id, members.c.settled, members.c.base, members.c.hidden_before)
     .where(members.c.dialog_id == _D)
@@ -80,17 +74,10 @@ _READS = Query(
     ),
     *("dialog", "first", "last"),
 )
-_HIDDEN = Query(
-    select(hidden_messages.c.user_id, hidden_messages.c.seq).where(
-        hidden_messages.c.dialog_id == _D, in_list(hidden_messages.c.seq, "seqs")
-    ),
-    *("dialog", "seqs"),
-)
+# By pairs, not by a list of numbers: PostgreSQL may compare all rows of the dialog with a list.
+_HIDDEN = bulk_select(hidden_messages, ["dialog_id", "seq"], "user_id", "seq")
 _SETTLE = bulk_update(members, ["dialog_id", "user_id"], "settled")
-_REMOVE = [
-    Query(delete(table).where(table.c.dialog_id == _D, in_list(table.c.seq, "seqs")), "dialog", "seqs")
-    for table in (hidden_messages, messages)
-]
+_REMOVE = [bulk_delete(table, "dialog_id", "seq") for table in (hidden_messages, messages)]
 _BURY_IDS = bulk_update(message_ids, ["app_id", "id"], "removed_at")
 FORGET_IDS = bulk_delete(message_ids, "app_id", "id")
 _NEWEST = Query(
@@ -197,13 +184,13 @@ async def remove(tx: Tx, dialog_id: str, seqs: Sequence[int], now_ms: int, *, ke
     last_seq, pinned, cleared, updated_at = dialog
     wanted = sorted({seq for seq in seqs if seq > cleared})
     people = await tx.fetch(_MEMBERS, dialog_id)
-    rows = await tx.fetch(_THERE, dialog_id, wanted)
+    rows = sorted(await tx.pick(_THERE, [(dialog_id, seq) for seq in wanted]), key=lambda row: row[0])
     if not rows:
         return []
     gone = [row[0] for row in rows]
     await _unsettle(tx, dialog_id, people, rows)
     for removal in _REMOVE:
-        await tx.execute(removal, dialog_id, gone)
+        await tx.many(removal, [(dialog_id, seq) for seq in gone])
     await reactions.removed(tx, dialog_id, gone)
     await search.removed(tx, dialog_id, gone)
     ids = sorted((row[3], row[2]) for row in rows)
@@ -232,7 +219,7 @@ async def _unsettle(tx: Tx, dialog_id: str, people: Sequence[Any], rows: Sequenc
     for row in rows:
         own[row[1]].append(row[0])
     hidden: dict[int, list[int]] = defaultdict(list)
-    for user_id, seq in await tx.fetch(_HIDDEN, dialog_id, gone):
+    for user_id, seq in await tx.pick(_HIDDEN, [(dialog_id, seq) for seq in gone]):
         hidden[user_id].append(seq)
     reads: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for user_id, low, high in await tx.fetch(_READS, dialog_id, gone[0], gone[-1]):

@@ -91,10 +91,10 @@ _PROGRESS = bulk_query(
 )
 # Rows of a broadcast are not active: who has seen it once has one (rest §5).
 _COUNTED = or_(members.c.active, members.c.type == int(DialogType.BROADCAST))
-_OF_VIEWER = (
-    select(dialogs.c.id, dialogs.c.live - members.c.settled)
-    .join_from(members, dialogs, dialogs.c.id == members.c.dialog_id)
-    .where(_SAME_APP, members.c.user_id == VIEWER, _COUNTED, not_(members.c.hidden))
+# Starts at the user's rows: of a join PostgreSQL may walk all dialogs instead, to look for the user in each.
+_LIVE = select(dialogs.c.live).where(_SAME_APP, dialogs.c.id == members.c.dialog_id).scalar_subquery()
+_OF_VIEWER = select(members.c.dialog_id, _LIVE - members.c.settled).where(
+    members.c.user_id == VIEWER, _COUNTED, not_(members.c.hidden)
 )
 _UNREAD = Query(_OF_VIEWER, "app", "viewer")
 _UNREAD_OF = Query(_OF_VIEWER.where(in_list(members.c.dialog_id, "dialogs")), "app", "viewer", "dialogs")
@@ -196,7 +196,8 @@ class DialogStore:
                 return await tx.fetch(_UNREAD, app_id, viewer)
             return await tx.fetch(_UNREAD_OF, app_id, viewer, list(ids))
 
-        return {row[0]: max(0, row[1]) for row in await self._database.read(read)}
+        # None: the dialog is of another application, or gone.
+        return {row[0]: max(0, row[1]) for row in await self._database.read(read) if row[1] is not None}
 
     async def insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """A new dialog with its members."""

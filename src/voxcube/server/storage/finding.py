@@ -15,14 +15,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, and_, bindparam, case, false, func, not_, or_, select
+from sqlalchemy import BigInteger, and_, bindparam, case, false, func, not_, select
 
 from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.models import DialogType
+from voxcube.server.storage import listed
 from voxcube.server.storage.database import Database, Tx
-from voxcube.server.storage.schema import dialogs, members, search_dialogs, users
+from voxcube.server.storage.schema import dialogs, members, search_dialogs
 from voxcube.server.storage.search import place
-from voxcube.server.storage.sql import Forked, Query, contains, in_list
+from voxcube.server.storage.sql import Forked, Query, among, contains, in_list
 
 SECONDS = 5.0  # a search that takes longer is given up
 AT_ONCE = {"sqlite": 1, "postgresql": 4}  # searches under way: pages shall find a thread or a connection free
@@ -33,17 +34,21 @@ CANDIDATES = 1000  # rows of the index taken by one statement
 
 _VIEWER = bindparam("viewer", type_=BigInteger())
 _MINE = members.alias("mine")
-_OTHER = members.alias("other")
-_IS_PRIVATE = dialogs.c.type == int(DialogType.PRIVATE)
-_IS_BROADCAST = dialogs.c.type == int(DialogType.BROADCAST)
 # The user's dialogs (rest §6.1): those it is in and has not put away, and the application's broadcasts.
 _OWN_IDS = select(_MINE.c.dialog_id).where(_MINE.c.user_id == _VIEWER, _MINE.c.active, not_(_MINE.c.hidden))
+_SENT = dialogs.alias("sent")
 _BROADCASTS = (
-    select(dialogs.c.id)
-    .outerjoin(_MINE, and_(_MINE.c.dialog_id == dialogs.c.id, _MINE.c.user_id == _VIEWER))
-    .where(dialogs.c.app_id == bindparam("app"), _IS_BROADCAST, not_(func.coalesce(_MINE.c.hidden, false())))
+    select(_SENT.c.id)
+    .outerjoin(_MINE, and_(_MINE.c.dialog_id == _SENT.c.id, _MINE.c.user_id == _VIEWER))
+    .where(
+        _SENT.c.app_id == bindparam("app"),
+        _SENT.c.type == int(DialogType.BROADCAST),
+        not_(func.coalesce(_MINE.c.hidden, false())),
+    )
 )
-_SCOPE = _OWN_IDS.union(_BROADCASTS).subquery()
+_SCOPE = among(dialogs.c.id, _OWN_IDS.union(_BROADCASTS))
+# The sum hides `app_id` from its index: a search starts at the user's dialogs, not at all of the application.
+_SAME_APP = dialogs.c.app_id + 0 == bindparam("app", type_=BigInteger())
 _CLEARED = func.coalesce(members.c.hidden_before, 0)
 _PLACES = (
     select(
@@ -51,11 +56,10 @@ _PLACES = (
         case((dialogs.c.cleared < _CLEARED, _CLEARED), else_=dialogs.c.cleared),
         *(search_dialogs.c.number, func.coalesce(search_dialogs.c.upto, 0)),
     )
-    .select_from(_SCOPE)
-    .join(dialogs, dialogs.c.id == _SCOPE.c.dialog_id)
+    .select_from(dialogs)
     .outerjoin(members, and_(members.c.dialog_id == dialogs.c.id, members.c.user_id == _VIEWER))
     .outerjoin(search_dialogs, search_dialogs.c.dialog_id == dialogs.c.id)
-    .where(dialogs.c.app_id == bindparam("app"))
+    .where(_SAME_APP, _SCOPE)
     .order_by(dialogs.c.updated_at.desc())
 )
 _ALL = Query(_PLACES, "viewer", "app")
@@ -63,20 +67,8 @@ _SOME = Query(_PLACES.where(in_list(dialogs.c.id, "dialogs")), "viewer", "app", 
 # The name of a private dialog is that of the other one (rest §5).
 _NAMED = (
     select(dialogs.c.id)
-    .select_from(_SCOPE)
-    .join(dialogs, dialogs.c.id == _SCOPE.c.dialog_id)
-    .outerjoin(
-        _OTHER,
-        and_(_OTHER.c.dialog_id == dialogs.c.id, _OTHER.c.user_id != _VIEWER, _IS_PRIVATE),
-    )
-    .outerjoin(users, users.c.id == _OTHER.c.user_id)
-    .where(
-        dialogs.c.app_id == bindparam("app"),
-        or_(
-            and_(~_IS_PRIVATE, contains(dialogs.c.name, "text")),
-            contains(func.coalesce(func.nullif(users.c.full_name, ""), users.c.login), "text"),
-        ),
-    )
+    .select_from(dialogs)
+    .where(_SAME_APP, _SCOPE, contains(listed.NAME, "text"))
     .order_by(dialogs.c.updated_at.desc())
     .limit(bindparam("limit", type_=BigInteger()))
 )
@@ -86,8 +78,8 @@ _SOME_NAMED = Query(_NAMED.where(in_list(dialogs.c.id, "dialogs")), "viewer", "a
 # Of ranges [dialog, after, up to] of messages: those with the text, as (dialog, seq, created_at), newest first. The
 # sums hide `date_sent` from its index: the ranges are few, the dates may be all.
 _WITH_TEXT = (
-    " WHERE {contains} AND m.date_sent + 0 >= {oldest} AND m.date_sent + 0 <= {newest} AND NOT EXISTS ("
-    "SELECT 1 FROM hidden_messages AS h WHERE h.dialog_id = m.dialog_id AND h.user_id = {viewer} AND h.seq = m.seq)"
+    " WHERE {contains} AND m.date_sent + 0 >= {oldest} AND m.date_sent + 0 <= {newest} AND (SELECT h.seq FROM"
+    " hidden_messages AS h WHERE h.dialog_id = m.dialog_id AND h.user_id = {viewer} AND h.seq = m.seq) IS NULL"
     " ORDER BY m.created_at DESC, m.seq DESC LIMIT {limit}"
 )
 _IN_RANGES = Forked(

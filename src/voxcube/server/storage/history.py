@@ -15,7 +15,7 @@ from voxcube.server.storage.audience import add_audience
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import hidden_messages, message_ids, messages
-from voxcube.server.storage.sql import Query, any_item, bulk_select, folded, in_list, json_text
+from voxcube.server.storage.sql import Query, absent, among, any_item, bulk_select, folded, in_list, json_text
 
 _NAMES = (
     *("id", "app_id", "dialog_id", "seq", "sender_id", "recipient_id", "body", "date_sent"),
@@ -46,7 +46,7 @@ _HIDDEN_FROM_VIEWER = and_(
 _VISIBLE = (
     _DIALOG,
     messages.c.app_id == bindparam("app"),
-    ~select(hidden_messages.c.seq).where(_HIDDEN_FROM_VIEWER).exists(),
+    absent(select(hidden_messages.c.seq).where(_HIDDEN_FROM_VIEWER)),
 )
 _SCOPE = ("dialog", "app", "after", "viewer")
 # The sum hides `seq` from the primary key: pages shall walk the index on dates, which needs no sorting.
@@ -63,8 +63,8 @@ _OF_IDS = select(message_ids.c.seq).where(
     message_ids.c.app_id == bindparam("app"), message_ids.c.dialog_id == bindparam("dialog")
 )
 _OWN: dict[tuple[str, str], OwnClause] = {
-    ("_id", "eq"): lambda name: messages.c.seq.in_(_OF_IDS.where(message_ids.c.id == bindparam(name))),
-    ("_id", "in"): lambda name: messages.c.seq.in_(_OF_IDS.where(in_list(message_ids.c.id, name))),
+    ("_id", "eq"): lambda name: among(messages.c.seq, _OF_IDS.where(message_ids.c.id == bindparam(name))),
+    ("_id", "in"): lambda name: among(messages.c.seq, _OF_IDS.where(in_list(message_ids.c.id, name))),
     ("message", "ctn"): lambda name: folded(messages.c.body).like(bindparam(name), escape="\\"),
     ("properties", "ctn"): lambda name: folded(json_text(messages.c.properties, f"{name}k")).like(
         bindparam(name), escape="\\"
@@ -243,7 +243,7 @@ def _count(wanted: Shape, form: str) -> Query:
 
 def _where(wanted: Shape, form: str) -> tuple[list[Any], list[str]]:
     clauses, names = where(FILTERS, wanted, _OWN)
-    reach = {"far": [_FAR], "near": [messages.c.seq > _AFTER], "news": [_FAR, messages.c.seq.in_(_NEWS)]}[form]
+    reach = {"far": [_FAR], "near": [messages.c.seq > _AFTER], "news": [_FAR, among(messages.c.seq, _NEWS)]}[form]
     more = ["newest", "since"] if form == "news" else []
     return [*_VISIBLE, *reach, *clauses], [*_SCOPE, *more, *names]
 

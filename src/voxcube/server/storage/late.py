@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, or_, select
+from sqlalchemy import ColumnElement, bindparam, func, or_, select
 
+from voxcube.server.core.models import DELIVERED, READ
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, messages, receipts
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.sql import Query, absent, in_list
 
 PRIVATE = 3
 
@@ -33,30 +34,52 @@ LATE_COLUMNS = tuple(
         *("extras", "date_sent", "created_at", "quiet"),
     )
 )
+_CLEARED = select(dialogs.c.cleared).where(dialogs.c.id == bindparam("dialog")).scalar_subquery()
+_HIDDEN_BEFORE = (
+    select(members.c.hidden_before)
+    .where(members.c.dialog_id == bindparam("dialog"), members.c.user_id == bindparam("user"))
+    .scalar_subquery()
+)
+
+
+def _covered_up_to(kind: int) -> ColumnElement[int]:
+    """The end of the user's last interval that begins at or before the message: one row, however many gaps there are.
+    (Intervals of a kind do not overlap, so that no earlier one can reach further.)"""
+    last = (
+        select(receipts.c.high)
+        .where(
+            receipts.c.dialog_id == messages.c.dialog_id,
+            receipts.c.user_id == bindparam("user"),
+            receipts.c.kind == kind,
+            receipts.c.low <= messages.c.seq,
+        )
+        .order_by(receipts.c.low.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(last, 0)
+
+
 # Oldest first in the end, but the newest are kept where there are too many.
 _MISSED = Query(
+    # No joins: from a join PostgreSQL collects all that was missed before it sorts the newest.
     select(*LATE_COLUMNS)
-    .join(members, and_(members.c.dialog_id == messages.c.dialog_id, members.c.user_id == bindparam("user")))
-    .join(dialogs, dialogs.c.id == messages.c.dialog_id)
     .where(
         messages.c.dialog_id == bindparam("dialog"),
-        messages.c.seq > dialogs.c.cleared,
+        messages.c.seq > _CLEARED,
         messages.c.seq > bindparam("after"),
-        messages.c.seq > members.c.hidden_before,
+        messages.c.seq > _HIDDEN_BEFORE,
         messages.c.sender_id != bindparam("user"),
         messages.c.created_at >= bindparam("since"),
         ~messages.c.quiet,
         # Fetched by REST or acknowledged by a marker: it has them (realtime §7.4).
-        ~exists().where(
-            receipts.c.dialog_id == messages.c.dialog_id,
-            receipts.c.user_id == bindparam("user"),
-            receipts.c.low <= messages.c.seq,
-            receipts.c.high >= messages.c.seq,
-        ),
-        ~exists().where(
-            hidden_messages.c.dialog_id == messages.c.dialog_id,
-            hidden_messages.c.user_id == bindparam("user"),
-            hidden_messages.c.seq == messages.c.seq,
+        *(_covered_up_to(kind) < messages.c.seq for kind in (DELIVERED, READ)),
+        absent(
+            select(hidden_messages.c.seq).where(
+                hidden_messages.c.dialog_id == messages.c.dialog_id,
+                hidden_messages.c.user_id == bindparam("user"),
+                hidden_messages.c.seq == messages.c.seq,
+            )
         ),
     )
     .order_by(messages.c.seq.desc())

@@ -32,7 +32,7 @@ from voxcube.server.storage.database import Tx
 from voxcube.server.storage.inbox import ACTIVITY, ARRIVAL, VIEWER, shown
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
 from voxcube.server.storage.schema import dialogs, members, users
-from voxcube.server.storage.sql import Query, by_code_point, folded, in_list, json_text
+from voxcube.server.storage.sql import Query, among, by_code_point, folded, in_list, json_text
 
 _INTEGER = BigInteger()
 _END = 2**62  # of all times
@@ -58,7 +58,7 @@ def _of_opponent(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 # A private dialog is called like the opponent (rest §5).
 _OPPONENTS_NAME = _of_opponent(func.coalesce(func.nullif(_opponent.c.full_name, ""), _opponent.c.login))
-_NAME = case((dialogs.c.type == int(DialogType.PRIVATE), _OPPONENTS_NAME), else_=dialogs.c.name)
+NAME = case((dialogs.c.type == int(DialogType.PRIVATE), _OPPONENTS_NAME), else_=dialogs.c.name)
 
 #: What dialogs can be filtered by, whoever looks.
 FILTERS: dict[str, Comparable] = {
@@ -72,7 +72,7 @@ FILTERS: dict[str, Comparable] = {
     "extensions": lambda key: json_text(dialogs.c.extensions, key),
     "data": lambda key: json_text(dialogs.c.data, key),
 }
-_OF_VIEWER: dict[str, Comparable] = {**FILTERS, "name": by_code_point(_NAME)}
+_OF_VIEWER: dict[str, Comparable] = {**FILTERS, "name": by_code_point(NAME)}
 
 
 def _with_occupants(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -95,12 +95,12 @@ OWN: dict[tuple[str, str], OwnClause] = {
     ("occupants_ids", "in"): lambda name: _with_occupants(in_list(_other.c.user_id, name)),
     ("occupants_ids", "nin"): lambda name: not_(_with_occupants(in_list(_other.c.user_id, name))),
 }
-_OWN_OF_VIEWER: dict[tuple[str, str], OwnClause] = {**OWN, ("name", "ctn"): lambda name: _has(_NAME, name)}
+_OWN_OF_VIEWER: dict[tuple[str, str], OwnClause] = {**OWN, ("name", "ctn"): lambda name: _has(NAME, name)}
 _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "_id": (),
     "created_at": (dialogs.c.created_at,),
     "updated_at": (dialogs.c.updated_at,),
-    "name": (func.coalesce(by_code_point(folded(_NAME)), ""),),
+    "name": (func.coalesce(by_code_point(folded(NAME)), ""),),
     # A dialog without messages stands where it was made, in both of these orders.
     "last_message_date_sent": (ACTIVITY, ARRIVAL),
     "activity": (ACTIVITY, ARRIVAL),
@@ -264,4 +264,4 @@ def _total(among_ids: bool, wanted: Shape) -> Query:
 def _start(among_ids: bool) -> tuple[list[ColumnElement[bool]], tuple[str, ...]]:
     if among_ids:
         return [_SAME_APP, in_list(dialogs.c.id, "ids"), _IS_LISTED], ("app", "viewer", "ids")
-    return [_SAME_APP, dialogs.c.id.in_(_ALL)], ("app", "viewer")
+    return [_SAME_APP, among(dialogs.c.id, _ALL)], ("app", "viewer")

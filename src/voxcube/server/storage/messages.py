@@ -33,10 +33,12 @@ LOCK_MEMBERS = bulk_select(
     lock=True,
 )
 KNOWN_IDS = bulk_select(message_ids, ["app_id", "id"], "app_id", "id", "dialog_id", "seq", "sender_id")
-# The messages of markers, and whether their writers have a row in the dialog.
+# The messages of markers, and whether their writers have a row in the dialog. (A join with `members` reads all members
+# of the dialog for each marker on PostgreSQL: it takes the dialog for the key, and the user for a filter.)
 MARKED = bulk_query(
-    "SELECT i.app_id, i.id, {2}, i.dialog_id, i.seq, i.sender_id, m.user_id FROM {source} CROSS JOIN message_ids AS i"
-    " LEFT JOIN members AS m ON m.dialog_id = i.dialog_id AND m.user_id = {2} WHERE i.app_id = {0} AND i.id = {1}",
+    "SELECT i.app_id, i.id, {2}, i.dialog_id, i.seq, i.sender_id,"
+    " (SELECT m.user_id FROM members AS m WHERE m.dialog_id = i.dialog_id AND m.user_id = {2})"
+    " FROM {source} CROSS JOIN message_ids AS i WHERE i.app_id = {0} AND i.id = {1}",
     *(message_ids.c.app_id, message_ids.c.id, members.c.user_id),
 )
 ADD_IDS = bulk_insert(message_ids, "app_id", "id", "dialog_id", "seq", "sender_id")

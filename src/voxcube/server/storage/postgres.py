@@ -28,6 +28,23 @@ READERS = 8
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 60.0  # a network that swallows packets is an outage too
 
+# How statements that start at keys are planned. The planner would weigh reading a whole table against so many look-ups
+# by what its statistics say, which may be missing or old, and keeps a plan made while the table was small: such a plan
+# is cheap until it stalls the writer. All statements are written for nested loops over indexes; so these alone are
+# left, and one plan serves all values (a plan for each set of values costs more than most statements).
+#
+# `SCANNER` is for what scans on purpose (searches, filters without an index): the index of trigrams is read by bitmaps,
+# and a pattern decides whether it helps.
+PLANNER = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",  # reads all rows of a dialog before it sorts the few of a page
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+SCANNER = {**PLANNER, "enable_bitmapscan": "on", "plan_cache_mode": "force_custom_plan"}
+
 _LOST = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -123,7 +140,12 @@ class PostgresDatabase(Database):
         self = cls(url)
         try:
             self._pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=READERS, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS
+                url,
+                min_size=1,
+                max_size=READERS,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings=PLANNER,
             )
         except (*_LOST, asyncpg.PostgresError) as error:
             raise translated(error) from None
@@ -150,7 +172,7 @@ class PostgresDatabase(Database):
                     self._url,
                     timeout=CONNECT_SECONDS,
                     command_timeout=STATEMENT_SECONDS,
-                    server_settings={"synchronous_commit": "on"},
+                    server_settings={"synchronous_commit": "on", **PLANNER},
                 )
             await connection.execute("BEGIN")
             try:

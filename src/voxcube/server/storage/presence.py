@@ -47,9 +47,12 @@ _IN_APP_ELSEWHERE = Query(
     select(presence.c.user_id)
     .distinct()
     .join(nodes, _LIVING)
-    .join(users, users.c.id == presence.c.user_id)
-    # The sum hides `app_id` from its indexes: it starts at who is online, not at all users of the application.
-    .where(users.c.app_id + 0 == bindparam("app", type_=users.c.app_id.type), presence.c.node != bindparam("node"))
+    # Looked up for each who is online: a join might start at all users of the application.
+    .where(
+        select(users.c.app_id).where(users.c.id == presence.c.user_id).scalar_subquery()
+        == bindparam("app", type_=users.c.app_id.type),
+        presence.c.node != bindparam("node"),
+    )
     .limit(bindparam("most")),
     *("now", "app", "node", "most"),
 )

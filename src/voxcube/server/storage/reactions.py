@@ -9,30 +9,38 @@ from sqlalchemy import bindparam, delete, func, insert, select
 
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages, reactions
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.sql import Query, absent, bulk_delete
 
 _OF_DIALOG = reactions.c.dialog_id == bindparam("dialog")
 _OF_MESSAGE = (_OF_DIALOG, reactions.c.seq == bindparam("seq"))
 _ONE = (*_OF_MESSAGE, reactions.c.reaction == bindparam("reaction"), reactions.c.user_id == bindparam("user"))
 
+# Look-ups, not joins: of joins PostgreSQL may read all messages of the dialog.
+_THERE = (
+    select(messages.c.seq)
+    .where(messages.c.dialog_id == message_ids.c.dialog_id, messages.c.seq == message_ids.c.seq)
+    .scalar_subquery()
+)
+_CLEARED = select(dialogs.c.cleared).where(dialogs.c.id == message_ids.c.dialog_id).scalar_subquery()
+_HIDDEN_BEFORE = (
+    select(members.c.hidden_before)
+    .where(members.c.dialog_id == message_ids.c.dialog_id, members.c.user_id == bindparam("viewer"))
+    .scalar_subquery()
+)
 # Where a message is, as far as the viewer has not deleted or cleared it.
 _FIND = Query(
-    select(message_ids.c.dialog_id, message_ids.c.seq)
-    .join(messages, (messages.c.dialog_id == message_ids.c.dialog_id) & (messages.c.seq == message_ids.c.seq))
-    .join(dialogs, dialogs.c.id == message_ids.c.dialog_id)
-    .outerjoin(members, (members.c.dialog_id == message_ids.c.dialog_id) & (members.c.user_id == bindparam("viewer")))
-    .where(
+    select(message_ids.c.dialog_id, message_ids.c.seq).where(
         message_ids.c.app_id == bindparam("app"),
         message_ids.c.id == bindparam("id"),
-        messages.c.seq > dialogs.c.cleared,
-        messages.c.seq > func.coalesce(members.c.hidden_before, 0),
-        ~select(hidden_messages.c.seq)
-        .where(
-            hidden_messages.c.dialog_id == message_ids.c.dialog_id,
-            hidden_messages.c.user_id == bindparam("viewer"),
-            hidden_messages.c.seq == message_ids.c.seq,
-        )
-        .exists(),
+        _THERE > _CLEARED,
+        func.coalesce(_HIDDEN_BEFORE, 0) < _THERE,
+        absent(
+            select(hidden_messages.c.seq).where(
+                hidden_messages.c.dialog_id == message_ids.c.dialog_id,
+                hidden_messages.c.user_id == bindparam("viewer"),
+                hidden_messages.c.seq == message_ids.c.seq,
+            )
+        ),
     ),
     *("viewer", "app", "id"),
 )
@@ -54,7 +62,7 @@ _HAS = Query(select(reactions.c.user_id).where(*_ONE), "dialog", "seq", "reactio
 _NAMES = ("dialog_id", "seq", "reaction", "user_id", "created_at")
 _ADD = Query(insert(reactions).values({name: bindparam(name) for name in _NAMES}), *_NAMES)
 _REMOVE = Query(delete(reactions).where(*_ONE), "dialog", "seq", "reaction", "user")
-_REMOVE_ALL = Query(delete(reactions).where(_OF_DIALOG, in_list(reactions.c.seq, "seqs")), "dialog", "seqs")
+_REMOVE_ALL = bulk_delete(reactions, "dialog_id", "seq")
 _FORGET_USER = Query(delete(reactions).where(reactions.c.user_id == bindparam("user")), "user")
 
 
@@ -72,7 +80,7 @@ class Reacted:
 
 async def removed(tx: Tx, dialog_id: str, seqs: Sequence[int]) -> None:
     """These messages are deleted for everyone. To be called after the rows of the messages were deleted or locked."""
-    await tx.execute(_REMOVE_ALL, dialog_id, list(seqs))
+    await tx.many(_REMOVE_ALL, [(dialog_id, seq) for seq in seqs])
 
 
 async def forget_user(tx: Tx, user_id: int) -> None:

@@ -276,6 +276,9 @@ hidden_messages = Table(
     _int("user_id"),
     _int("seq"),
     PrimaryKeyConstraint("dialog_id", "user_id", "seq"),
+    Index(
+        "hidden_messages_seq", "dialog_id", "seq", "user_id"
+    ),  # who has hidden a message that is deleted for everyone
     sqlite_with_rowid=False,
 )
 

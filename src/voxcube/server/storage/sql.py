@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Column, Table, Text, bindparam
+from sqlalchemy import Column, SelectBase, Table, Text, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.ext.compiler import compiles
@@ -48,6 +48,36 @@ def _in_list_postgres(element: in_list, compiler: SQLCompiler, **kw: Any) -> str
     # The cast is ours: the bind itself renders with an unknown type, which PostgreSQL takes from here.
     parameter = compiler.process(element.list, **kw).split("::")[0]
     return f"{compiler.process(element.column, **kw)} = ANY({parameter}::{kind}[])"
+
+
+class among(ColumnElement[bool]):
+    """`column IN (statement)`, where looking up by the column begins at what the statement gives, and never the other
+    way round: an array on PostgreSQL, whose planner else walks the whole table to compare each row with the set."""
+
+    inherit_cache = False
+    type: Any = NullType()
+
+    def __init__(self, column: ColumnElement[Any], statement: SelectBase) -> None:
+        self.column = column
+        self.statement = statement.scalar_subquery()
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.column, **kw)} IN {compiler.process(element.statement, **kw)}"
+
+
+@compiles(among, "postgresql")
+def _among_postgres(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.column, **kw)} = ANY(ARRAY{compiler.process(element.statement, **kw)})"
+
+
+def absent(statement: SelectBase) -> ColumnElement[bool]:
+    """Whether the statement, a look-up of one row by its whole key, finds none; looked up for each row that is asked.
+
+    Not NOT EXISTS, which PostgreSQL turns into a join: one that may read all of the other table first.
+    """
+    return statement.scalar_subquery().is_(None)
 
 
 def _array_type(column: ColumnElement[Any]) -> str:
@@ -280,12 +310,15 @@ def bulk_select(table: Table, keys: Sequence[str], *names: str, lock: bool = Fal
     )
 
 
-def bulk_query(template: str, *columns: Column[Any]) -> Bulk:
-    """A set-wise SELECT written out: `{source}` stands for the set of keys, `{0}`, `{1}`… for the columns of a key."""
+def bulk_query(template: str, *columns: Column[Any], postgresql: str | None = None) -> Bulk:
+    """A set-wise SELECT written out: `{source}` stands for the set of keys, `{0}`, `{1}`… for the columns of a key.
+
+    `postgresql` is the template for PostgreSQL where its plan needs another form (a lateral join, which SQLite lacks).
+    """
     sqlite = template.format(*(f"(j.value ->> {i})" for i in range(len(columns))), source="json_each(?1) AS j")
     names = [f"k{i}" for i in range(len(columns))]
     source = f"{_unnest(columns)} AS j({', '.join(names)})"
-    return Bulk(sqlite, template.format(*(f"j.{name}" for name in names), source=source), columns)
+    return Bulk(sqlite, (postgresql or template).format(*(f"j.{name}" for name in names), source=source), columns)
 
 
 class contains(ColumnElement[bool]):

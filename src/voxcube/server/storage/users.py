@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, or_, select, union_all, update
 
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import Condition, Listing, Order
@@ -15,7 +15,7 @@ from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, starts_with, values, where
 from voxcube.server.storage.schema import dialogs, members, nodes, presence, user_tags, users
-from voxcube.server.storage.sql import Query, bulk_insert, in_list
+from voxcube.server.storage.sql import Query, among, bulk_insert, in_list
 
 #: In the order of `User`'s constructor arguments below.
 _NAMES = (
@@ -97,10 +97,11 @@ _ENDED_GUESTS = Query(
     *("before", "limit"),
 )
 # Rows of a node whose lease has run out count as offline.
-_IS_ONLINE = users.c.id.in_(
+_IS_ONLINE = among(
+    users.c.id,
     select(presence.c.user_id)
     .join(nodes, nodes.c.node == presence.c.node)
-    .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now"))
+    .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now")),
 )
 _ONLINE = paged(select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
 _ONLINE_AMONG = paged(
@@ -126,7 +127,7 @@ _IN_BROADCASTS = (
 )
 _AROUND = Query(
     select(users.c.id)
-    .where(_SAME_APP, or_(users.c.id.in_(_IN_OWN_DIALOGS), users.c.id.in_(_IN_BROADCASTS)))
+    .where(_SAME_APP, among(users.c.id, union_all(_IN_OWN_DIALOGS, _IN_BROADCASTS)))
     .order_by(users.c.id)
     .limit(bindparam("limit")),
     *("app", "user", "limit"),
@@ -148,7 +149,7 @@ _NUMBERS = ("external_user_id", "last_request_at", "created_at", "updated_at")
 
 
 def _tagged(condition: Any) -> Any:
-    return users.c.id.in_(select(user_tags.c.user_id).where(user_tags.c.app_id == bindparam("app"), condition))
+    return among(users.c.id, select(user_tags.c.user_id).where(user_tags.c.app_id == bindparam("app"), condition))
 
 
 #: A user's tags are compared one by one (rest §4.3).
