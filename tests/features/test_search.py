@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from tests.features.test_history import dialog
 from tests.features.world import World
-from voxcube.server.core.errors import Unavailable
+from voxcube.server.core.errors import TooLong
 from voxcube.server.core.models import User
-from voxcube.server.storage import changes, finding, receipts, search
+from voxcube.server.storage import changes, finding, receipts, search, sqlite
 from voxcube.server.storage.schema import message_texts
 from voxcube.server.storage.sql import Query
 
@@ -366,8 +366,9 @@ async def test_a_search_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch
     ann = await world.user("ann")
     dialog_id = await dialog(world, ann, name="endless")
     await world.send(dialog_id, ann, "text")
-    monkeypatch.setattr(finding, "SECONDS", -1.0)
-    with pytest.raises(Unavailable, match="takes too long"):
+    monkeypatch.setattr(world.database.scans, "seconds", -1.0)
+    monkeypatch.setattr(sqlite, "SCAN_STEPS", 1)
+    with pytest.raises(TooLong, match="takes too long"):
         await world.search.search(world.app.id, ann.id, "text")
     answer = await (await world.login(ann)).get("/chat/search?search_text=text")
     assert answer.status_code == 503

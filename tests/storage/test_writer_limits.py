@@ -35,6 +35,9 @@ class Stub(Database):
     async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         raise NotImplementedError
 
+    async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
+        raise NotImplementedError
+
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
         await self.gate.wait()
         tx: Any = None

@@ -17,6 +17,7 @@ CONDITIONS: dict[type[DomainError], str] = {
     errors.Invalid: "not-acceptable",
     errors.Conflict: "conflict",
     errors.TooManyRequests: "policy-violation",
+    errors.TooLong: "resource-constraint",
     errors.Unavailable: "internal-server-error",
 }
 

@@ -11,6 +11,7 @@ The hierarchy (each door has one table from these classes to its own errors)::
     ├── NotFound             it does not exist, or is hidden from the caller            HTTP 404
     ├── Invalid              readable, but a value is not acceptable                    HTTP 422
     │   └── Conflict         the value is acceptable, but taken                         HTTP 422
+    ├── TooLong              a search that was ended after its time                     HTTP 503
     ├── TooManyRequests      a rate limit; ``retry_after`` seconds from now             HTTP 429
     └── Unavailable          the server cannot do it now (database away, disk full)     HTTP 503
         └── Uncertain        the same, and it may have been done all the same           HTTP 503
@@ -102,6 +103,12 @@ class TooManyRequests(DomainError):
     def __init__(self, retry_after: int, errors: str | FieldErrors | None = None) -> None:
         super().__init__(errors)
         self.retry_after = retry_after
+
+
+class TooLong(DomainError):
+    """The request takes more time than it may: asked more narrowly it can be answered."""
+
+    default = "The request takes too long"
 
 
 class Unavailable(DomainError):

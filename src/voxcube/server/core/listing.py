@@ -39,9 +39,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One page of a list. ``order`` None = the list's own order."""
+    """One page of a list. ``order`` None = the list's own order.
+
+    ``asker`` is the user who asks: pages that scan are made one at a time for each.
+    """
 
     conditions: Sequence[Condition] = ()
     order: Order | None = None
     limit: int = 100
     skip: int = 0
+    asker: int = 0

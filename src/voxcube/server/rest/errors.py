@@ -22,6 +22,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.Invalid: 422,
     errors.Conflict: 422,
     errors.TooManyRequests: 429,
+    errors.TooLong: 503,
     errors.Unavailable: 503,
     errors.DomainError: 500,
 }

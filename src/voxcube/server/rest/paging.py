@@ -46,10 +46,11 @@ def listing(
     aliases: Mapping[str, str] | None = None,
     default: int = 100,
     largest: int = 100,
+    asker: int = 0,
 ) -> Listing:
     """The page that ``params`` ask for. More than ``largest`` is capped; a sort by an unknown field is ignored.
 
-    Raises Invalid for a negative number, or a skip that is too deep.
+    ``asker`` is the user who asks. Raises Invalid for a negative number, or a skip that is too deep.
     """
     limit = default if params.limit is None else params.limit
     skip = params.skip if params.skip is not None else params.offset or 0
@@ -64,10 +65,10 @@ def listing(
         name = (aliases or {}).get(name or "", name)
         if name in sortable and name is not None:
             order = Order(name, descending)
-    return Listing(conditions=tuple(conditions), order=order, limit=min(limit, largest), skip=skip)
+    return Listing(conditions=tuple(conditions), order=order, limit=min(limit, largest), skip=skip, asker=asker)
 
 
-def numbered(params: Numbered, *, default: int = 10, largest: int = 100) -> tuple[int, Listing]:
+def numbered(params: Numbered, *, default: int = 10, largest: int = 100, asker: int = 0) -> tuple[int, Listing]:
     """The number of the page that ``params`` ask for, from 1, and the page as a listing.
 
     Raises Invalid for a number below 1, or a page that is too deep.
@@ -81,4 +82,4 @@ def numbered(params: Numbered, *, default: int = 10, largest: int = 100) -> tupl
     skip = (page - 1) * size
     if skip > MAX_SKIP:
         raise Invalid({"page": [f"is too large (maximum is {MAX_SKIP // size + 1})"]})
-    return page, Listing(limit=size, skip=skip)
+    return page, Listing(limit=size, skip=skip, asker=asker)

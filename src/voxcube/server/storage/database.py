@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from voxcube.server.storage.scans import ScanLane
 from voxcube.server.storage.sql import Backend, Bulk, Query
 
 T = TypeVar("T")
@@ -78,6 +79,7 @@ class Database(ABC):
     """An open database."""
 
     backend: Backend
+    scans: ScanLane
     lanes: int  # how many write transactions may be under way at once
 
     @abstractmethod
@@ -95,7 +97,19 @@ class Database(ABC):
 
     @abstractmethod
     async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
-        """A page or a search: several statements that may take a while, away from the event loop."""
+        """A page: several statements that start at indexes and read little more than they return, away from the event
+        loop. Whatever may read more than that is a `scan`; `tests/storage/test_scans.py` lists which is which."""
+
+    @abstractmethod
+    async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
+        """A read that may scan, asked for by a user: apart from other reads, one at a time for each user (`scans.py`).
+
+        Raises TooManyRequests when too many wait, TooLong when its time is over.
+        """
+
+    async def look(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, scanning: bool, user: int) -> T:
+        """A `scan` if it is one, otherwise a `read`."""
+        return await (self.scan(fn, user=user) if scanning else self.read(fn))
 
     @abstractmethod
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:

@@ -182,11 +182,15 @@ class DialogStore:
             total, ids = await listed.page(tx, app_id, viewer, listing, own)
             return total, await _views(tx, app_id, viewer, ids)
 
-        return await self._database.read(read)
+        return await self._database.look(read, scanning=listed.scans(listing), user=viewer)
 
     async def count(self, app_id: int, viewer: int, listing: Listing, own: int) -> int:
         """How many dialogs of the user's list meet the conditions; ``own`` as of ``page``."""
-        return await self._database.read(lambda tx: listed.count(tx, app_id, viewer, listing, own))
+        return await self._database.look(
+            lambda tx: listed.count(tx, app_id, viewer, listing, own),
+            scanning=listed.scans(listing, counting=True),
+            user=viewer,
+        )
 
     async def unread(self, app_id: int, viewer: int, ids: Sequence[str] | None) -> dict[str, int]:
         """Unread messages by dialog, for the user's dialogs, or those of them that are among ``ids``."""

@@ -7,17 +7,14 @@ until older ones cannot add anything. So the cost hangs on the user's own dialog
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, and_, bindparam, case, false, func, not_, select
 
-from voxcube.server.core.errors import Unavailable
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage import listed
 from voxcube.server.storage.database import Database, Tx
@@ -25,8 +22,6 @@ from voxcube.server.storage.schema import dialogs, members, search_dialogs
 from voxcube.server.storage.search import place
 from voxcube.server.storage.sql import Forked, Query, among, contains, in_list
 
-SECONDS = 5.0  # a search that takes longer is given up
-AT_ONCE = {"sqlite": 1, "postgresql": 4}  # searches under way: pages shall find a thread or a connection free
 NEWEST = 1000  # messages of a dialog that are compared one by one
 NEWEST_OF_ALL = 50_000  # … less where the dialogs are many
 CHUNK = 5000  # messages compared by one statement
@@ -165,39 +160,28 @@ class Finder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._room = asyncio.Semaphore(AT_ONCE[database.backend])
 
     async def messages(self, wanted: Wanted) -> list[tuple[str, int]]:
-        """Dialog and seq of the newest messages with the text. Raises Unavailable when it takes too long."""
-        try:
-            async with asyncio.timeout(SECONDS):
-                async with self._room:
-                    give_up = time.monotonic() + SECONDS
-                    search = _Search(wanted, _PATTERNS[self._database.backend](wanted.text), give_up)
-                    return await self._database.read(search.run)
-        except TimeoutError:
-            raise _too_long() from None
+        """Dialog and seq of the newest messages with the text. Raises TooLong, TooManyRequests."""
+        search = _Search(wanted, _PATTERNS[self._database.backend](wanted.text))
+        return await self._database.scan(search.run, user=wanted.viewer)
 
     async def dialogs(self, wanted: Wanted) -> list[str]:
         """The ids of dialogs with the text in their names, those with the newest activity first."""
         more = [] if wanted.dialogs is None else [list(wanted.dialogs)]
         query = _ALL_NAMED if wanted.dialogs is None else _SOME_NAMED
         scope = (wanted.viewer, wanted.app_id, wanted.text, *more, wanted.limit)
-        return [row[0] for row in await self._database.read(lambda tx: tx.fetch(query, *scope))]
-
-
-def _too_long() -> Unavailable:
-    return Unavailable("The search takes too long: name dialogs, or a longer text")
+        found = await self._database.scan(lambda tx: tx.fetch(query, *scope), user=wanted.viewer)
+        return [row[0] for row in found]
 
 
 class _Search:
     """One search under way."""
 
-    def __init__(self, wanted: Wanted, pattern: str, give_up: float) -> None:
-        """`pattern` is the text as the index takes it; `give_up` is a time of `time.monotonic`."""
+    def __init__(self, wanted: Wanted, pattern: str) -> None:
+        """`pattern` is the text as the index takes it."""
         self._wanted = wanted
         self._pattern = pattern
-        self._give_up = give_up
         self._hits = _Hits(wanted.limit)
 
     async def run(self, tx: Tx) -> list[tuple[str, int]]:
@@ -228,8 +212,6 @@ class _Search:
             below = found[-1][0]
 
     async def _compare(self, tx: Tx, ranges: Sequence[Sequence[object]]) -> None:
-        if time.monotonic() > self._give_up:
-            raise _too_long()
         if ranges:
             wanted = self._wanted
             scope = (wanted.text, wanted.oldest, wanted.newest, wanted.viewer, wanted.limit)

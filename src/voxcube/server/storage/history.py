@@ -14,6 +14,7 @@ from voxcube.server.core.models import Message, StoredMessage
 from voxcube.server.storage.audience import add_audience
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.scans import FAR
 from voxcube.server.storage.schema import hidden_messages, message_ids, messages
 from voxcube.server.storage.sql import Query, absent, among, any_item, bulk_select, folded, in_list, json_text
 
@@ -77,6 +78,7 @@ _ORDERS: Mapping[str, ColumnElement[Any]] = {
     "date_sent": messages.c.date_sent,
     "created_at": messages.c.seq,  # messages are numbered in that order
 }
+_TIMES = ("created_at", "updated_at")
 _LISTS = {"eq": "in", "ne": "nin"}
 _HIDDEN_COUNT = Query(
     select(func.count())
@@ -117,9 +119,9 @@ class HistoryStore:
         """
         order = listing.order or Order("date_sent")
         wanted = _prepared(listing.conditions)
+        reach = await self._reach(dialog_id, after, last, wanted)
 
         async def read(tx: Tx) -> list[StoredMessage]:
-            reach = await _reach(tx, dialog_id, after, last, wanted)
             query = _page(shape(wanted), order.field, order.descending, reach.form)
             scope = (dialog_id, app_id, reach.after, viewer, *reach.more)
             rows = await tx.fetch(query, *scope, *values(wanted), listing.limit, listing.skip)
@@ -127,7 +129,12 @@ class HistoryStore:
             await add_audience(tx, viewer, found)
             return found
 
-        return await self._database.read(read)
+        return await self._database.look(read, scanning=_scans(wanted, order, listing.skip, reach), user=viewer)
+
+    async def _reach(self, dialog_id: str, after: int, last: int, wanted: Sequence[Condition]) -> _Reach:
+        if not any(one.field in _TIMES and one.operator in ("gt", "gte") for one in wanted):
+            return _Reach(after, "far")
+        return await self._database.read(lambda tx: _reach(tx, dialog_id, after, last, wanted))
 
     async def count(
         self,
@@ -144,17 +151,19 @@ class HistoryStore:
         """How many messages ``page`` would find without limits; where that is all ``live`` ones (above ``cleared``) and
         nothing is filtered it is arithmetic."""
         wanted = _prepared(listing.conditions)
+        reach = await self._reach(dialog_id, after, last, wanted)
 
         async def read(tx: Tx) -> int:
             if not wanted and after <= cleared:
                 hidden: int = await tx.value(_HIDDEN_COUNT, dialog_id, viewer, after)
                 return max(0, live - hidden)
-            reach = await _reach(tx, dialog_id, after, last, wanted)
             scope = (dialog_id, app_id, reach.after, viewer, *reach.more)
             total: int = await tx.value(_count(shape(wanted), reach.form), *scope, *values(wanted))
             return total
 
-        return await self._database.read(read)
+        arithmetic = not wanted and after <= cleared
+        few = reach.form != "far" or any(_names_ids(one) for one in wanted)
+        return await self._database.look(read, scanning=not (arithmetic or few), user=viewer)
 
     async def stored(self, viewer: int, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], StoredMessage]:
         """Messages by dialog and seq, as far as they are still there."""
@@ -169,6 +178,27 @@ class HistoryStore:
             return {(stored.message.dialog_id, stored.message.seq): stored for stored in found}
 
         return await self._database.read(read)
+
+
+def _scans(wanted: Sequence[Condition], order: Order, skip: int, reach: _Reach) -> bool:
+    """Whether a page may read more than a little beyond what it shows.
+
+    It does not where the conditions leave few messages, or where each is one on the key that the page is sorted by.
+    """
+    if any(_names_ids(one) for one in wanted):
+        return False
+    if skip > FAR or order.field not in ("date_sent", "created_at", "updated_at"):
+        return True
+    if reach.form != "far":
+        return any(one.field not in _TIMES for one in wanted)
+    if reach.after > FAR and not order.descending:  # all that the viewer has cleared lies before the first one
+        return True
+    ranges = ("eq", "gt", "gte", "lt", "lte")
+    return any(one.field != "date_sent" or order.field != "date_sent" or one.operator not in ranges for one in wanted)
+
+
+def _names_ids(one: Condition) -> bool:
+    return one.field == "_id" and one.operator in ("eq", "in")
 
 
 class _Reach(NamedTuple):

@@ -31,6 +31,7 @@ from voxcube.server.core.models import DialogType
 from voxcube.server.storage.database import Tx
 from voxcube.server.storage.inbox import ACTIVITY, ARRIVAL, VIEWER, shown
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
+from voxcube.server.storage.scans import FAR
 from voxcube.server.storage.schema import dialogs, members, users
 from voxcube.server.storage.sql import Query, among, by_code_point, folded, in_list, json_text
 
@@ -146,6 +147,18 @@ _IS_LISTED = case(
     (dialogs.c.type == _BROADCAST, not_(_hidden(dialogs))),
     else_=select(_own.c.user_id).where(*shown(_own), _own.c.dialog_id == dialogs.c.id).correlate(dialogs).exists(),
 )
+
+
+def scans(listing: Listing, *, counting: bool = False) -> bool:
+    """Whether a page, or with ``counting`` its number of dialogs, goes through everything in the user's list."""
+    if _named(listing.conditions) is not None:
+        return False
+    if listing.conditions and not _only_span(listing.conditions):
+        return True
+    if listing.conditions and _span(listing.conditions) is None:
+        return True
+    order = listing.order or Order("activity", True)
+    return not counting and (listing.skip > FAR or order.field not in _COPIES)
 
 
 async def page(tx: Tx, app_id: int, viewer: int, listing: Listing, own: int) -> tuple[int, list[str]]:

@@ -19,6 +19,7 @@ from voxcube.server.storage.database import (
     UniqueViolation,
     Unreachable,
 )
+from voxcube.server.storage.scans import AT_ONCE, SECONDS, ScanLane, too_long
 from voxcube.server.storage.sql import Bulk, Query
 
 T = TypeVar("T")
@@ -132,6 +133,8 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: Any = None
+        self._scan_pool: Any = None
+        self.scans = ScanLane(AT_ONCE["postgresql"])
         self._lanes: list[Any] = [None] * LANES
 
     @classmethod
@@ -147,6 +150,16 @@ class PostgresDatabase(Database):
                 command_timeout=STATEMENT_SECONDS,
                 server_settings=PLANNER,
             )
+            # Apart, so that scans cannot take all connections; opened when the first one comes.
+            self._scan_pool = asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=AT_ONCE["postgresql"],
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings={**SCANNER, "statement_timeout": str(int(SECONDS * 1000))},
+            )
+            await self._scan_pool
         except (*_LOST, asyncpg.PostgresError) as error:
             raise translated(error) from None
         return self
@@ -163,6 +176,17 @@ class PostgresDatabase(Database):
                 return await fn(PostgresTx(connection))
         except (*_LOST, asyncpg.PostgresError) as error:
             raise translated(error) from None
+
+    async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
+        async with self.scans.turn(user):
+            late = asyncio.timeout(self.scans.seconds)
+            try:
+                async with late, self._scan_pool.acquire() as connection:
+                    return await fn(PostgresTx(connection))  # asyncpg cancels the statement when time is over
+            except asyncpg.QueryCanceledError:
+                raise too_long() from None
+            except (*_LOST, asyncpg.PostgresError) as error:
+                raise too_long() if late.expired() else translated(error) from None
 
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
         try:
@@ -198,6 +222,7 @@ class PostgresDatabase(Database):
             if connection is not None and not connection.is_closed():
                 await connection.close()
         await self._pool.close()
+        await self._scan_pool.close()
 
 
 async def _undo(connection: Any) -> None:

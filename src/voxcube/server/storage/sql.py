@@ -355,7 +355,14 @@ class folded(ColumnElement[str]):
 
 @compiles(folded, "sqlite")
 def _folded_sqlite(element: folded, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"unicode_lower({compiler.process(element.text, **kw)})"
+    def text() -> str:  # a parameter has to be rendered where it stands
+        return compiler.process(element.text, **kw)
+
+    # Python only where there is more than ASCII: a call for every row would keep taking the interpreter from the loop.
+    return (
+        f"CASE WHEN length(CAST({text()} AS BLOB)) = length({text()}) THEN lower({text()})"
+        f" ELSE unicode_lower({text()}) END"
+    )
 
 
 @compiles(folded, "postgresql")

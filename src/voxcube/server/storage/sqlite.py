@@ -12,6 +12,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,12 +29,14 @@ from voxcube.server.storage.database import (
     Unreachable,
     drive,
 )
+from voxcube.server.storage.scans import AT_ONCE, ScanLane, too_long
 from voxcube.server.storage.sql import Bulk, Query
 
 T = TypeVar("T")
 
 OLDEST = (3, 38)  # the operator ->> of JSON
 READERS = 2
+SCAN_STEPS = 10_000  # instructions between two looks at the clock
 BUSY_SECONDS = 10.0
 CHECKPOINT_SECONDS = 1.0
 LOG_PAGES = 16384  # of 4 KiB
@@ -221,6 +224,8 @@ class SqliteDatabase(Database):
         self._write_thread = _WriteThread(self._writer)
         self._checkpoints = _Checkpoints(path, self._write_thread)
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._scan_threads = ThreadPoolExecutor(AT_ONCE["sqlite"], thread_name_prefix="sqlite-scanner")
+        self.scans = ScanLane(AT_ONCE["sqlite"])
 
     async def row(self, query: Query, *args: Any) -> Row | None:
         with errors():
@@ -233,11 +238,40 @@ class SqliteDatabase(Database):
     async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._read, fn)
 
-    def _read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+    async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
+        async with self.scans.turn(user):
+            loop = asyncio.get_running_loop()
+            give_up = [time.monotonic() + self.scans.seconds]
+            scan = loop.run_in_executor(self._scan_threads, self._scan, fn, give_up)
+            try:
+                return await asyncio.shield(scan)
+            except asyncio.CancelledError:
+                give_up[0] = 0.0
+                await asyncio.wait([scan])  # its thread is taken until it has noticed
+                raise
+
+    def _scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], give_up: list[float]) -> T:
+        connection = self._own()
+        connection.set_progress_handler(lambda: time.monotonic() > give_up[0], SCAN_STEPS)
+        try:
+            return self._read(fn)
+        except DatabaseError:
+            if time.monotonic() > give_up[0]:
+                raise too_long() from None
+            raise
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    def _own(self) -> sqlite3.Connection:
+        """The connection of this thread."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._opened.append(connection)
+        return connection
+
+    def _read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        connection = self._own()
         with errors():
             # One snapshot for the statements of a page; it never stays open (it would hold back the WAL).
             connection.execute("BEGIN")
@@ -257,6 +291,7 @@ class SqliteDatabase(Database):
         self._write_thread.jobs.put(None)
         await loop.run_in_executor(None, self._write_thread.join)
         await loop.run_in_executor(None, self._read_threads.shutdown)
+        await loop.run_in_executor(None, self._scan_threads.shutdown)
         for connection in self._opened:
             connection.close()
 

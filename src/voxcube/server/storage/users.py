@@ -14,6 +14,7 @@ from voxcube.server.core.models import DialogType, User
 from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, starts_with, values, where
+from voxcube.server.storage.scans import FAR
 from voxcube.server.storage.schema import dialogs, members, nodes, presence, user_tags, users
 from voxcube.server.storage.sql import Query, among, bulk_insert, in_list
 
@@ -144,6 +145,8 @@ FILTERS: dict[str, ColumnElement[Any]] = {
     **{name: users.c[name] for name in ("phone", "website", "external_id", "facebook_id", "twitter_id", "user_tags")},
     **{name: users.c[name] for name in ("external_user_id", "last_request_at", "created_at", "updated_at")},
 }
+#: Fields with an index, of which hardly two users have the same value.
+_NAMING = ("id", "login", "email", "phone", "external_id", "external_user_id", "facebook_id", "twitter_id")
 _FOLDED = ("login", "email", "full_name")
 _NUMBERS = ("external_user_id", "last_request_at", "created_at", "updated_at")
 
@@ -239,7 +242,7 @@ class UserStore:
             rows = await tx.fetch(query, app_id, *given, listing.limit, listing.skip)
             return total, [_user(row) for row in rows]
 
-        return await self._database.read(read)
+        return await self._database.look(read, scanning=_scans(listing), user=listing.asker)
 
     async def taken(self, tx: Tx, user: User) -> list[str]:
         """Which of a new user's unique fields belong to somebody else already."""
@@ -331,6 +334,12 @@ class UserStore:
         if version is not None:
             return await tx.execute(_TOUCH_VERSION, app_id, user_id, version, now)
         return await tx.execute(_TOUCH, app_id, user_id, now)
+
+
+def _scans(listing: Listing) -> bool:
+    """Whether the page is not one of few users that their ids, logins, addresses or numbers name."""
+    named = any(one.field in _NAMING and one.operator in ("eq", "in") for one in listing.conditions)
+    return not named or listing.skip > FAR
 
 
 def _folded(condition: Condition) -> Condition:

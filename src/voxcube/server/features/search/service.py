@@ -49,7 +49,7 @@ class SearchService:
         limit: int = LIMIT,
     ) -> Results:
         """What has ``text`` anywhere, as it is written; messages dated from ``oldest`` to ``newest`` (seconds), in the
-        dialogs named or in all of the user's. Raises Invalid, Unavailable (it takes too long).
+        dialogs named or in all of the user's. Raises Invalid, TooLong, TooManyRequests.
         """
         if len(text) < SHORTEST:
             raise Invalid({"search_text": [f"is too short (minimum is {SHORTEST} characters)"]})

@@ -193,13 +193,13 @@ def routes(service: UserService, directory: Directory, removal: Removal, doorkee
 
     async def page(call: Call[Paged]) -> UsersAnswer:
         wanted = conditions(call.tree, {**_FILTERS, **_DATES}, parameters=Paged, operators=_OPERATORS)
-        asked = listing(call.params, wanted, sortable=(*STAND_ALONE, *_DATES))
+        asked = listing(call.params, wanted, sortable=(*STAND_ALONE, *_DATES), asker=call.user_id)
         asked, total, users = await directory.page(Viewer.of(call.session), asked)
         return UsersAnswer(asked.limit, asked.skip, total, [user_body(user) for user in users])
 
     async def walk(call: Call[NumberedUsers]) -> NumberedUsersAnswer:
         refuse_unknown(call.tree, NumberedUsers, "filter")
-        number, asked = numbered(call.params)
+        number, asked = numbered(call.params, asker=call.user_id)
         asked = dataclasses.replace(
             asked,
             conditions=conditions_v1(call.tree, _FILTERS_V1),
@@ -209,14 +209,14 @@ def routes(service: UserService, directory: Directory, removal: Removal, doorkee
 
     async def by_full_name(call: Call[ByFullName]) -> NumberedUsersAnswer:
         refuse_unknown(call.tree, ByFullName)
-        number, asked = numbered(call.params)
+        number, asked = numbered(call.params, asker=call.user_id)
         return _numbered(
             number, asked, *await directory.by_full_name(Viewer.of(call.session), call.params.full_name, asked)
         )
 
     async def by_tags(call: Call[ByTags]) -> NumberedUsersAnswer:
         refuse_unknown(call.tree, ByTags)
-        number, asked = numbered(call.params)
+        number, asked = numbered(call.params, asker=call.user_id)
         return _numbered(number, asked, *await directory.by_tags(Viewer.of(call.session), call.params.tags, asked))
 
     async def online(call: Call[Online]) -> OnlineUsers | OnlineCount:
