@@ -111,6 +111,9 @@ class ExplainedDatabase(Database):
     async def read(self, fn: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         return await fn(PostgresTx(self.connection))
 
+    async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
+        return await fn(PostgresTx(self.connection))
+
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
         await self.connection.execute("BEGIN")
         try:

@@ -27,7 +27,7 @@ MEANT = {
         "presence._DEAD_USERS",
         "presence._IN_APP_ELSEWHERE",
     ),
-    *("users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_COUNT"),
+    *("users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_AMONG", "users._ONLINE_COUNT"),
 }
 # Not: subqueries, whose tables have lines of their own; and the search index where it is asked for something.
 _SCANNED = re.compile(r"SCAN (?!anon_\d|message_texts VIRTUAL TABLE INDEX \d+:\S)(\w+)")

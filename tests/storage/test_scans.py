@@ -22,11 +22,25 @@ from voxcube.server.storage.sql import Forked
 SERVER = Path(voxcube.server.__file__).parent
 #: Functions that read by index: what they read grows with what they return, or with a user's or dialog's own rows.
 INDEXED = {
-    *("accounts.", "storage/activity.last_of", "storage/audience.", "storage/contacts.", "storage/late."),
+    *(
+        "accounts.",
+        "app.count_applications",
+        "storage/activity.last_of",
+        "storage/audience.",
+        "storage/contacts.",
+        "storage/late.",
+    ),
     *("storage/offline.", "storage/privacy.", "storage/presence.", "storage/tokens.", "storage/reactions."),
     *("storage/cache.", "storage/occupants.", "storage/dialogs.by_id", "storage/dialogs.member"),
     *("storage/dialogs.view", "storage/dialogs.unread", "storage/history.stored", "storage/history._reach"),
-    *("storage/users.by_", "storage/users.existing", "storage/users.online", "storage/users.count_online"),
+    *(
+        "storage/users.by_",
+        "storage/users.existing",
+        "storage/users.around",
+        "storage/users.password_versions",
+        "storage/users.online",
+        "storage/users.count_online",
+    ),
     "storage/lease.",
     # Jobs, in bounded steps.
     *("storage/users.ended_guests", "features/changes/retention.", "features/search/indexer."),

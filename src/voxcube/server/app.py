@@ -129,6 +129,7 @@ from voxcube.server.storage.messages import apply_batch
 from voxcube.server.storage.migrate import is_sqlite, open_database
 from voxcube.server.storage.occupants import OccupantStore
 from voxcube.server.storage.privacy import PrivacyStore
+from voxcube.server.storage.probe import WriteProbe
 from voxcube.server.storage.reactions import ReactionStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
@@ -550,8 +551,11 @@ class App:
         stack.push_async_callback(finish)
         stack.callback(xmpp.stop_listening)
 
+        probe = WriteProbe(writer)
+
         async def health() -> dict[str, object]:
             await cache.follow_generation()  # raises when the database is away
+            await probe.check()  # … and this when it cannot be written
             return {"status": "ok", "node": config.node_name, "sessions": len(hub.connected)}
 
         occupants = OccupantStore(database)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from voxcube.server.storage import outages
 from voxcube.server.storage.database import (
     Ambiguous,
     Contention,
@@ -19,6 +20,7 @@ from voxcube.server.storage.database import (
     UniqueViolation,
     Unreachable,
 )
+from voxcube.server.storage.outages import Kind
 from voxcube.server.storage.scans import AT_ONCE, SECONDS, ScanLane, too_long
 from voxcube.server.storage.sql import Bulk, Query
 
@@ -46,20 +48,9 @@ PLANNER = {
 }
 SCANNER = {**PLANNER, "enable_bitmapscan": "on", "plan_cache_mode": "force_custom_plan"}
 
-_LOST = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # out of step: the server ended in the middle of an answer, now and then
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TooManyConnectionsError,
-    TimeoutError,
-    asyncpg.IdleSessionTimeoutError,
-)
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+# Everything that asyncpg raises. An InterfaceError may also be a driver out of step with the server, which ended in the
+# middle of an answer.
+_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def translated(error: Exception) -> DatabaseError:
@@ -68,17 +59,22 @@ def translated(error: Exception) -> DatabaseError:
     Raise it `from None`: the driver's own text may quote values, and what people wrote never reaches a log.
     """
     name = type(error).__name__
-    if isinstance(error, asyncpg.UniqueViolationError):
-        return UniqueViolation(f"{name} {error.constraint_name}")
-    if isinstance(error, _AGAIN):
-        return Contention(name)
-    if isinstance(error, asyncpg.DataError):  # also an InterfaceError: it must be asked first
-        return DataError(name)
-    if isinstance(error, _LOST):
+    if isinstance(error, asyncpg.DataError) and not isinstance(error, asyncpg.PostgresError):
+        return DataError(name)  # the driver's own, for a value that it cannot encode
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Contention(name)  # another node has upgraded the schema
+    if not isinstance(error, asyncpg.PostgresError):
         return Unreachable(str(error) or name)
-    if isinstance(error, asyncpg.SyntaxOrAccessError | asyncpg.InvalidAuthorizationSpecificationError):
-        return DataError(f"{name}: {error.args[0]}")  # names of tables and roles, no values
-    return DataError(name)
+    match outages.of_sqlstate(error.sqlstate):
+        case Kind.UNIQUE:
+            return UniqueViolation(f"{name} {error.constraint_name}")
+        case Kind.AGAIN:
+            return Contention(name)
+        case Kind.DATA:
+            return DataError(name)
+        case Kind.OUTAGE:
+            # The text names no values in these classes: it says which right, table, file or time is missing.
+            return Unreachable(f"{error.args[0] if error.args else name} (SQLSTATE {error.sqlstate})")
 
 
 class PostgresTx:
@@ -160,7 +156,7 @@ class PostgresDatabase(Database):
                 server_settings={**SCANNER, "statement_timeout": str(int(SECONDS * 1000))},
             )
             await self._scan_pool
-        except (*_LOST, asyncpg.PostgresError) as error:
+        except _ERRORS as error:
             raise translated(error) from None
         return self
 
@@ -174,7 +170,7 @@ class PostgresDatabase(Database):
         try:
             async with self._pool.acquire() as connection:
                 return await fn(PostgresTx(connection))
-        except (*_LOST, asyncpg.PostgresError) as error:
+        except _ERRORS as error:
             raise translated(error) from None
 
     async def scan(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, user: int) -> T:
@@ -185,7 +181,7 @@ class PostgresDatabase(Database):
                     return await fn(PostgresTx(connection))  # asyncpg cancels the statement when time is over
             except asyncpg.QueryCanceledError:
                 raise too_long() from None
-            except (*_LOST, asyncpg.PostgresError) as error:
+            except _ERRORS as error:
                 raise too_long() if late.expired() else translated(error) from None
 
     async def transaction(self, fn: Callable[[Tx], Coroutine[Any, Any, T]], *, lane: int = 0) -> T:
@@ -204,15 +200,20 @@ class PostgresDatabase(Database):
             except BaseException:
                 await _undo(connection)
                 raise
-        except (*_LOST, asyncpg.PostgresError) as error:
-            raise translated(error) from None
+        except _ERRORS as error:
+            reason = translated(error)
+            if isinstance(reason, Unreachable) and (connection := self._lanes[lane]) is not None:
+                # The next run connects anew: this connection may keep a setting, or a server, that is no good.
+                connection.terminate()
+            raise reason from None
         try:
             status = await connection.execute("COMMIT")
-        except (*_LOST, asyncpg.PostgresError) as error:
-            if connection.is_closed() or isinstance(error, _LOST):
+        except _ERRORS as error:
+            reason = translated(error)
+            if connection.is_closed() or isinstance(reason, Unreachable):
                 connection.terminate()  # it must not carry a half-ended transaction into the next one
                 raise Ambiguous(type(error).__name__) from None
-            raise translated(error) from None
+            raise reason from None
         if status != "COMMIT":  # a statement failed, `fn` went on all the same: PostgreSQL has undone everything
             raise DataError("the transaction was undone by a failed statement")
         return result
@@ -230,5 +231,5 @@ async def _undo(connection: Any) -> None:
     try:
         if not connection.is_closed():
             await asyncio.shield(connection.execute("ROLLBACK"))
-    except (*_LOST, asyncpg.PostgresError):
+    except _ERRORS:
         connection.terminate()

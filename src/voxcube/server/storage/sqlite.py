@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from voxcube.server.storage import outages
 from voxcube.server.storage.database import (
     Contention,
     Database,
@@ -29,6 +30,7 @@ from voxcube.server.storage.database import (
     Unreachable,
     drive,
 )
+from voxcube.server.storage.outages import Kind
 from voxcube.server.storage.scans import AT_ONCE, ScanLane, too_long
 from voxcube.server.storage.sql import Bulk, Query
 
@@ -41,7 +43,6 @@ BUSY_SECONDS = 10.0
 CHECKPOINT_SECONDS = 1.0
 LOG_PAGES = 16384  # of 4 KiB
 CHUNKS = (64, 16, 4, 1)  # rows in one set-wise change: few texts, so that all stay prepared
-_AWAY = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -70,14 +71,17 @@ def _lower(text: str | None) -> str | None:
 
 def translated(error: sqlite3.Error) -> DatabaseError:
     """The driver's error in the words of `database.py`."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if isinstance(error, sqlite3.IntegrityError):
-        return UniqueViolation(str(error)) if "UNIQUE" in name or "PRIMARYKEY" in name else DataError(str(error))
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Contention(str(error))
-    if name.startswith(_AWAY):
-        return Unreachable(str(error))
-    return DataError(str(error))
+    if isinstance(error, sqlite3.DataError | sqlite3.InterfaceError):
+        return DataError(str(error))  # the module's own, for a value that it cannot bind
+    match outages.of_result_code(getattr(error, "sqlite_errorcode", None)):
+        case Kind.UNIQUE:
+            return UniqueViolation(str(error))
+        case Kind.AGAIN:
+            return Contention(str(error))
+        case Kind.DATA:
+            return DataError(str(error))
+        case Kind.OUTAGE:
+            return Unreachable(str(error))
 
 
 class SqliteTx:

@@ -76,6 +76,7 @@ class _Lane:
         self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()  # until that many are finished
         self.give_up = 0.0  # when the patience with the present outage ends (monotonic seconds)
         self.failed_at = float("-inf")  # when the database was last found to be away
+        self.committed_at = float("-inf")  # when a transaction was last committed (both monotonic seconds)
 
 
 class Writer:
@@ -125,6 +126,15 @@ class Writer:
     def depth(self) -> int:
         """Changes waiting or being committed."""
         return self._waiting
+
+    def failed_within(self, seconds: float) -> bool:
+        """Whether a lane has met an outage so lately, and has committed nothing since."""
+        since = time.monotonic() - seconds
+        return any(lane.failed_at > max(since, lane.committed_at) for lane in self._lanes)
+
+    def committed_within(self, seconds: float) -> bool:
+        """Whether anything was committed so lately."""
+        return max(lane.committed_at for lane in self._lanes) > time.monotonic() - seconds
 
     async def room(self) -> None:
         """Waits until the queue takes changes again."""
@@ -294,6 +304,7 @@ class Writer:
     async def _transaction(self, fn: Fn, lane: _Lane, changes: int) -> Any:
         started = time.perf_counter()
         result = await self._database.transaction(fn, lane=lane.number)
+        lane.committed_at = time.monotonic()
         self.commit_seconds.add(time.perf_counter() - started)
         self.commit_changes.add(changes)
         return result
