@@ -84,9 +84,10 @@ class Postgres:
         """A name that no database of this server has."""
         return f"voxcube{next(self._numbers)}"
 
-    def create_named(self, name: str, *, template: str = "template0") -> str:
+    def create_named(self, name: str, *, template: str = "template0", encoding: str = "UTF8") -> str:
         """A new database, a copy of `template`, to which nobody may be connected; returns its URL."""
-        self._call("createdb", *self._where, "-U", _ROLE, "-T", template, name)
+        locale = () if encoding == "UTF8" else ("--locale=C",)  # that of the cluster is for UTF-8 alone
+        self._call("createdb", *self._where, "-U", _ROLE, "-T", template, "-E", encoding, *locale, name)
         return f"postgresql://{_ROLE}@127.0.0.1:{self.port}/{name}"
 
     def stop(self, *, crash: bool = False) -> None:

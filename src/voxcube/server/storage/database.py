@@ -41,6 +41,10 @@ class UniqueViolation(DataError):
     """A unique key is taken."""
 
 
+class WrongEncoding(DatabaseError):
+    """The database keeps texts in another encoding than UTF-8: it has no place for most characters."""
+
+
 class NewerDatabase(DatabaseError):
     """The database was made by a newer Voxcube; this one must not touch it."""
 

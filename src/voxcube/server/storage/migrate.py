@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from voxcube.server.storage.database import Database, NewerDatabase, Unreachable
+from voxcube.server.storage.database import Database, NewerDatabase, Unreachable, WrongEncoding
 from voxcube.server.storage.sqlite import SqliteDatabase, connect, translated
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def sqlite_path(url: str) -> Path:
 
 
 async def upgrade(url: str) -> None:
-    """Creates or upgrades the schema, wholly or not at all. Raises NewerDatabase, DatabaseError."""
+    """Creates or upgrades the schema, wholly or not at all. Raises NewerDatabase, WrongEncoding, DatabaseError."""
     if not is_sqlite(url):
         await _on_postgres(url, _upgrade)
         return
@@ -125,6 +125,12 @@ async def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
+            encoding = (await connection.exec_driver_sql("SHOW server_encoding")).scalar_one()
+            if encoding != "UTF8":
+                raise WrongEncoding(
+                    f"the PostgreSQL database has the encoding {encoding}, and UTF8 is needed: create it with"
+                    " createdb --template=template0 --encoding=UTF8 (option database)"
+                )
             return await connection.run_sync(work)
     except (OSError, ValueError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
