@@ -38,9 +38,9 @@ async def serve(config: Config, announce: Announce | None = None) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        await _log_start(app, config)
         if announce is not None:
             await announce(app.doors)
+        await _log_start(app, config)
         print("ready", *_listeners(app, "="), flush=True)
         stopping = asyncio.create_task(stopped.wait())
         ends: set[asyncio.Future[Any]] = {stopping, app.failed}

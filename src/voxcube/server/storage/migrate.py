@@ -14,7 +14,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from voxcube.server.storage.database import Database, NewerDatabase, Unreachable, WrongEncoding
@@ -115,6 +114,7 @@ def _on_sqlite(path: Path, work: Callable[[Connection], T], *, begin: str = "BEG
 async def _on_postgres(url: str, work: Callable[[Connection], T]) -> T:
     # Only here, so that an installation without the extra `postgres` works.
     import asyncpg
+    from sqlalchemy.ext.asyncio import create_async_engine
 
     from voxcube.server.storage.connecting import connect
 
