@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -294,3 +295,22 @@ async def test_a_password_set_by_the_command_line_ends_all_sessions(node: Node) 
     await other.ping()
     assert (await client.get("/session")).status_code == 401
     await client.aclose()
+
+
+async def test_a_rotated_administration_key_stops_working(node: Node) -> None:
+    app_id = node.people["alice"].app_id
+
+    async def status(client: httpx.AsyncClient, key: str) -> int:
+        answer = await client.post("/admin/chat", json={}, headers={"CB-Administration-API-Key": key})
+        return answer.status_code
+
+    async with node.rest() as client, Accounts.open(node.config) as accounts:
+        first = (await accounts.apps.rotate_keys(app_id, ["admin_api_key"]))["admin_api_key"]
+        async with asyncio.timeout(10):
+            while await status(client, first) == 401:
+                await asyncio.sleep(0.05)
+        second = (await accounts.apps.rotate_keys(app_id, ["admin_api_key"]))["admin_api_key"]
+        async with asyncio.timeout(10):
+            while await status(client, first) != 401:
+                await asyncio.sleep(0.05)
+        assert await status(client, second) != 401

@@ -5,6 +5,7 @@ configuration, a busy port, a database that is away, in use, or newer than this 
 standard error.
 """
 
+import os
 import sys
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ from voxcube import __version__
 from voxcube.server.commands import apps, configuration, database, dialogs, users
 from voxcube.server.commands.serve import demo, serve
 from voxcube.server.config import ConfigError
+from voxcube.server.file_modes import UMASK
 
 cli = typer.Typer(
     name="voxcube",
@@ -58,6 +60,7 @@ cli.add_typer(bench_commands)
 
 def main() -> None:
     """Entry point of the `voxcube` command."""
+    os.umask(UMASK)
     try:
         cli()
     except ConfigError as error:

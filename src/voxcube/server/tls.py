@@ -169,7 +169,7 @@ def _make(cert: Path, key: Path, domain: str) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     _write(key, pem, 0o600)
-    _write(cert, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(cert, signed.public_bytes(serialization.Encoding.PEM), 0o600)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

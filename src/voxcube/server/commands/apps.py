@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from voxcube.server.commands.running import group, show, spell, with_accounts
 from voxcube.server.config import Config, ConfigError
+from voxcube.server.core.models import AppSettings
 from voxcube.server.options import WHERE, configured
 
 if TYPE_CHECKING:
@@ -21,12 +23,21 @@ commands = group("app", "Applications: worlds of users that see nothing of each 
 def create(
     config: Config,
     name: str = typer.Argument(help="what the application is called"),
+    session_creates_user: bool | None = typer.Option(
+        None,
+        "--session-creates-user/--no-session-creates-user",
+        help="whether a login with an unknown name makes an account [default: asked on a terminal, otherwise yes]",
+        show_default=False,
+    ),
     as_json: bool = typer.Option(False, "--json", help="print one JSON object"),
 ) -> None:
-    """Make an application and print its keys."""
+    """Make an application and print its keys; the administration key is not shown again."""
+    if session_creates_user is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
+        question = "Shall a login with an unknown name make an account, as at ConnectyCube? (a typo makes one, too)"
+        session_creates_user = typer.confirm(question, default=True)
 
     async def main(accounts: Accounts) -> None:
-        app = await accounts.apps.create(name)
+        app = await accounts.apps.create(name, AppSettings(session_creates_user=session_creates_user is not False))
         created = {
             "app_id": app.id,
             "auth_key": app.auth_key,
@@ -34,8 +45,36 @@ def create(
             "admin_api_key": app.admin_api_key,
         }
         show(created, as_json=as_json)
+        if session_creates_user is None:
+            typer.echo(
+                "voxcube: a login with an unknown name makes an account, as at ConnectyCube; to refuse it instead:"
+                f" voxcube app set {app.id} session_creates_user=off",
+                err=True,
+            )
 
     with_accounts(config, main, creates=True)
+
+
+@commands.command("rotate-keys")
+@configured(*WHERE)
+def rotate_keys(
+    config: Config,
+    app: int = typer.Argument(help="id of the application"),
+    keys: str = typer.Option(
+        "admin_api_key",
+        "--keys",
+        help="keys to replace: auth_key, auth_secret, admin_api_key, comma-separated",
+        metavar="LIST",
+    ),
+    as_json: bool = typer.Option(False, "--json", help="print one JSON object"),
+) -> None:
+    """Replace keys of an application, and print the new ones once; the old ones stop working within a second."""
+
+    async def main(accounts: Accounts) -> None:
+        new = await accounts.apps.rotate_keys(app, [key.strip() for key in keys.split(",") if key.strip()])
+        show({"app_id": app, **new}, as_json=as_json)
+
+    with_accounts(config, main)
 
 
 @commands.command("list")

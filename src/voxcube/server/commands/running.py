@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from voxcube.server import file_modes
 from voxcube.server.config import Config, ConfigError
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ def group(name: str, text: str) -> typer.Typer:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], config: Config) -> T:
-    """Runs `main` in an event loop of its own, with logging set up."""
+    """Runs `main` in an event loop of its own, with logging set up, on files that other users cannot read."""
     import uvloop
 
     from voxcube.server import log
 
     log.configure(config.log_level, config.log_format)
+    for line in file_modes.repair(config):
+        typer.echo(f"voxcube: {line}", err=True)
     return uvloop.run(main())
 
 
