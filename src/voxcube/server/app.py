@@ -22,6 +22,7 @@ from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Resumption
 from voxcube.server.c2s.server import XmppServer
 from voxcube.server.c2s.session import Session
+from voxcube.server.c2s.user_sessions import UserSessions
 from voxcube.server.cluster.bus import Bus
 from voxcube.server.cluster.local import LocalBus
 from voxcube.server.config import Config, ConfigError
@@ -502,6 +503,7 @@ class App:
             pace=self._pace(),
             counts=counts,
             resumption=Resumption(config.resume_seconds, late.undelivered),
+            user_sessions=UserSessions(config.sessions_per_user, self._limits.user_waiting_bytes),
             half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
             trusted_proxies=config.proxies,
             origins=config.origins,

@@ -75,6 +75,9 @@ class Config:
     max_half_open: int = _option(
         100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
     )
+    sessions_per_user: int = _option(
+        50, "chat sessions of a user on this node; beyond it the oldest one ends; 0: any number", metavar="NUMBER"
+    )
     resume_seconds: int = _option(
         300, "how long a chat session whose connection broke waits to be resumed (XEP-0198); 0: not", metavar="SECONDS"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Resumption
+from voxcube.server.c2s.user_sessions import UserSessions
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import Admission
@@ -31,6 +32,7 @@ class Limits:
     failed_seconds: float = 60.0  # after a failed login: JS dials again for ever when we close first (realtime §2.3)
     close_seconds: float = 5.0  # how long a peer may take to read our last words
     outbox_bytes: int = 4 * 1024 * 1024  # what a slow reader may leave unread beyond what its socket takes
+    user_waiting_bytes: int = 16 * 1024 * 1024  # unread or unacknowledged, of all sessions of a user on this node
     unacknowledged: int = 50_000  # stanzas that a client with stream management may leave uncounted
     unacknowledged_bytes: int = 4 * 1024 * 1024  # the same where they are kept, so that the session can be resumed
 
@@ -108,6 +110,7 @@ class Hub:
     counts: Counts = field(default_factory=Counts)
     resumption: Resumption = field(default_factory=lambda: Resumption(0))
     pace: Pace | None = None  # None: everybody may send as fast as it can be handled
+    user_sessions: UserSessions = field(default_factory=lambda: UserSessions(0, Limits().user_waiting_bytes))
     half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
     origins: tuple[str, ...] = ("*",)  # web pages that may open a WebSocket

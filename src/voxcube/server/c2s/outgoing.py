@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 ASK_EVERY = 16  # stanzas sent before the client is asked for an acknowledgement
 ASK_BYTES = 65_536  # the same of what is kept
+NOTE_BYTES = 64  # of memory for a stanza that is only counted
 REQUEST = b'<r xmlns="urn:xmpp:sm:3"/>'
 
 
@@ -112,6 +113,8 @@ class Outgoing:
         self._kept_bytes += _size(item)
         if self._sent.sent(item) >= ASK_EVERY or self._kept_bytes >= ASK_BYTES:
             self.ask()
+            if self._kept_bytes >= ASK_BYTES:
+                self.hub.user_sessions.check_soon(self.user_id)
         if self._kept_bytes > self.hub.limits.unacknowledged_bytes and not self.ended:
             self.keep_no_more()
 
@@ -122,8 +125,11 @@ class Outgoing:
         if not self._asked:
             self._asked = True
             self.send_raw(REQUEST)
-        elif len(self._sent) > self.hub.limits.unacknowledged and not self.ended:
-            self._too_slow()
+            return
+        if len(self._sent) * NOTE_BYTES > ASK_BYTES:
+            self.hub.user_sessions.check_soon(self.user_id)
+        if len(self._sent) > self.hub.limits.unacknowledged and not self.ended:
+            self.too_slow()
 
     def send_raw(self, data: bytes, *, framed: bool = False) -> None:
         """Puts bytes into the outbox; they are written at the end of this turn of the event loop."""
@@ -137,10 +143,19 @@ class Outgoing:
                 self._out.clear()
                 return
             self._out_bytes += len(data)
+            if self._out_bytes > ASK_BYTES:
+                self.hub.user_sessions.check_soon(self.user_id)
             if self._out_bytes > self.hub.limits.outbox_bytes and not self.ended:
-                self._too_slow()
+                self.too_slow()
 
-    def _too_slow(self) -> None:
+    @property
+    def waiting_bytes(self) -> int:
+        """What is not written, not read or not acknowledged by the client, in memory."""
+        unwritten = self._wire.unwritten() if self._paused else 0
+        notes = 0 if self._sent is None else len(self._sent) * NOTE_BYTES
+        return self._out_bytes + self._kept_bytes + unwritten + notes
+
+    def too_slow(self) -> None:
         """What a slow reader misses comes to it from storage when it is back."""
         log.info("a slow reader is disconnected")
         self.end()

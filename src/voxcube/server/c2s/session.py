@@ -233,6 +233,7 @@ class Session(Outgoing):
             self.password_version = admission.password_version
             self._no_longer_half_open()
             self.hub.came(self)
+            self.hub.user_sessions.enter(self)
             self._set_timer(self.hub.limits.auth_seconds)  # to bind
             self._follow(self.stream.auth_success())
         else:
@@ -260,6 +261,7 @@ class Session(Outgoing):
         if older is not None:
             older.fail("conflict")
         self.hub.bound[self.full] = self
+        self.hub.user_sessions.bound(self)
         self._set_timer(None)
         self._follow(self.stream.bind(self.full))
 
@@ -573,6 +575,7 @@ class Session(Outgoing):
         if self.hub.bound.get(self.full) is self:
             del self.hub.bound[self.full]
         self._is_settled()
+        self.hub.user_sessions.leave(self)
         self.hub.gone(self)
         if self.resume_id:
             self.hub.resumption.ended(self)
