@@ -99,6 +99,7 @@ class _Entry(Generic[T]):
 class _Listener(Protocol[T]):
     def put(self, entry: _Entry[T]) -> bool:
         """Takes or queues an event; returns False when the listener does not want it."""
+        ...
 
     def missed(self, count: int) -> None:
         """So many events were dropped before the listener existed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -103,8 +103,10 @@ class SendOptions(TypedDict, total=False):
 
 
 class _Chat(Protocol):
-    async def send(self, dialog: Message, body: str | None = None, **options: Unpack[SendOptions]) -> Message:
+    @property
+    def send(self) -> Callable[..., Awaitable[Message]]:
         """As ``chat.send``."""
+        ...
 
 
 class _OfChat:
