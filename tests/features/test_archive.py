@@ -17,6 +17,7 @@ from tests.support.xmpp_peer import Peer
 from voxcube.server.core.errors import NotFound
 from voxcube.server.core.models import DialogType
 from voxcube.server.features.dialogs.service import NewDialog
+from voxcube.server.storage import archive as archive_store
 from voxcube.server.storage import receipts
 from voxcube.server.storage.archive import ArchiveStore, Span
 from voxcube.xmpp.frames import parse_frame
@@ -86,6 +87,42 @@ async def test_pages_are_those_of_a_naive_model(world: World) -> None:
     for unknown in ("f" * 24, (await world.send(group.id, ann, "elsewhere")).message_id):
         with pytest.raises(NotFound):
             await store.page(app_id=world.app.id, viewer=ann.id, dialog_id=None, span=Span(after=unknown), limit=10)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_pages_of_long_messages_are_cut_and_lead_to_all_of_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, backwards: bool
+) -> None:
+    monkeypatch.setattr(archive_store, "PAGE_CHARACTERS", 5_000)
+    monkeypatch.setattr(archive_store, "PIECE", 3)
+    chance = random.Random(3)
+    ann = await world.user("ann")
+    others = [await world.user(f"other {number}") for number in range(3)]
+    dialogs = [
+        (await world.dialogs.create(world.app.id, ann.id, NewDialog(type=3, occupants=[other.id]))).view.dialog
+        for other in others
+    ]
+    sizes: dict[str, int] = {}
+    for _ in range(60):
+        size = chance.choice([10, 10, 10, 1_500, 8_000])
+        sent = await world.send(chance.choice(dialogs).id, ann, "x" * size, recipient_id=1)
+        sizes[sent.message_id] = size
+        world.clock.advance(1)
+    store = ArchiveStore(world.database)
+    seen: list[str] = []
+    end: str | None = None
+    for _ in range(100):
+        span = Span(before=end, backwards=True) if backwards else Span(after=end)
+        page, complete = await store.page(app_id=world.app.id, viewer=ann.id, dialog_id=None, span=span, limit=50)
+        ids = [message.id for message in page]
+        in_order = [*reversed(ids)] if backwards else ids
+        assert sum(sizes[id_] for id_ in in_order[:-1]) < 5_000  # all but the one that fills it
+        seen += in_order
+        if complete:
+            break
+        assert page, "a page holds one message at least"
+        end = ids[0] if backwards else ids[-1]
+    assert seen == ([*reversed(sizes)] if backwards else [*sizes])
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ from voxcube.server.storage.late import LATE_COLUMNS, LateMessage, late_message
 from voxcube.server.storage.schema import dialogs, hidden_messages, members, message_ids, messages
 from voxcube.server.storage.sql import Query, absent
 
+PAGE_CHARACTERS = 1024 * 1024  # texts of one page; it may end with one message that goes beyond
+PIECE = 20  # messages read by one statement
+
 _PLACES = (
     dialogs.c.id,
     dialogs.c.created_at,
@@ -124,7 +127,8 @@ class ArchiveStore:
     async def page(
         self, *, app_id: int, viewer: int, dialog_id: str | None, span: Span, limit: int
     ) -> tuple[list[LateMessage], bool]:
-        """Messages in the order in which they came, and whether there are no more in that direction.
+        """Messages in the order in which they came, and whether there are no more in that direction. A page is cut, at
+        one message or more, where it gets longer than PAGE_CHARACTERS.
 
         Of one dialog that the viewer has a row in, or of all its private ones. Raises NotFound for an id in `span`
         that no message of the archive has.
@@ -140,8 +144,9 @@ class ArchiveStore:
             known = {place.dialog_id for place in places}
             after = await _position(tx, app_id, span.after, known)
             before = await _position(tx, app_id, span.before, known)
-            found = await _Search(tx, viewer, span, after, before, limit + 1).search(places)
-            complete = len(found) <= limit
+            search = _Search(tx, viewer, span, after, before, limit + 1)
+            found = await search.search(places)
+            complete = len(found) <= limit and not search.cut
             page = found[:limit]
             return (page[::-1] if span.backwards else page), complete
 
@@ -162,15 +167,19 @@ class _Search:
         self._after = after
         self._before = before
         self._wanted = wanted
+        self._sizes: dict[str, int] = {}  # by message id
+        self.cut = False  # whether something was left out for its size
 
     async def search(self, places: Sequence[_Place]) -> list[LateMessage]:
         found: list[LateMessage] = []
         for place in self._in_order(places):
-            if len(found) == self._wanted and self._too_far(place, found[-1]):
+            full = len(found) == self._wanted or self.cut
+            if full and found and self._too_far(place, found[-1]):
                 break
             found += await self._of(place)
             found.sort(key=_key, reverse=self._span.backwards)
             del found[self._wanted :]
+            self._shorten(found)
         return found
 
     def _in_order(self, places: Iterable[_Place]) -> list[_Place]:
@@ -200,8 +209,39 @@ class _Search:
             high = min(high, await self._beside(place, self._before) - (dialog_id == self._before.dialog_id))
         if low >= high:
             return []
-        query = _LAST if span.backwards else _FIRST
-        return [late_message(row) for row in await tx.fetch(query, dialog_id, low, high, self._viewer, self._wanted)]
+        return await self._fetch(dialog_id, low, high)
+
+    async def _fetch(self, dialog_id: str, low: int, high: int) -> list[LateMessage]:
+        """In pieces, so that long messages are not all read for a page that holds few of them."""
+        query = _LAST if self._span.backwards else _FIRST
+        found: list[LateMessage] = []
+        total = 0
+        while len(found) < self._wanted and total < PAGE_CHARACTERS:
+            limit = min(PIECE, self._wanted - len(found))
+            rows = await self._tx.fetch(query, dialog_id, low, high, self._viewer, limit)
+            for row in rows:
+                message = late_message(row)
+                self._sizes[message.id] = size = sum(len(value) for value in row if isinstance(value, str))
+                total += size
+                found.append(message)
+            if len(rows) < limit:
+                return found
+            low, high = (low, found[-1].seq - 1) if self._span.backwards else (found[-1].seq, high)
+        self.cut |= total >= PAGE_CHARACTERS and low < high
+        return found
+
+    def _shorten(self, found: list[LateMessage]) -> None:
+        """Cuts behind the message that fills the page. A dialog that was not read on has filled it by itself, so that
+        nothing of it is missing before the cut."""
+        total = 0
+        for index, message in enumerate(found, 1):
+            total += self._sizes[message.id]
+            if total >= PAGE_CHARACTERS:
+                self.cut |= index < len(found)
+                for left in found[index:]:
+                    del self._sizes[left.id]
+                del found[index:]
+                return
 
     async def _beside(self, place: _Place, position: _Position) -> int:
         """The number of the dialog's last message up to a position; the position's own is among them."""
