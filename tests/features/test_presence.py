@@ -54,7 +54,6 @@ async def test_odd_kinds_and_addresses_are_passed_over(stage: Node) -> None:
     peer, other = await stage.login(ann), await stage.login(bob)
     peer.send(f'<presence to="{bob.jid}" type="probe"/>')
     peer.send('<presence to="somebody@elsewhere.example.org"/>')
-    peer.send('<presence type="strange"/>')
     peer.send("<presence><priority>high</priority></presence>")  # no number: 0
     await peer.wait("presence", from_=peer.jid)
     await other.ping()
@@ -113,7 +112,7 @@ async def test_a_session_that_ends_while_its_presence_is_handled_leaves_nothing_
         """Nobody has a privacy list."""
 
     others = cast(Any, None)  # nobody is shown who is not there
-    handler = Presence(cast(Any, router), late, screen, others, name="node", now_ms=lambda: 0)
+    handler = Presence(cast(Any, router), late, screen, others, others, name="node", now_ms=lambda: 0)
     session: Any = SimpleNamespace(app_id=3, user_id=77, presence=None, available=False, ended=False, held=None)
     work = asyncio.ensure_future(handler.available(session, Element("presence")))
     await asyncio.sleep(0)

@@ -374,7 +374,7 @@ class App:
             name=node,
         )
         joined.joined.on_node = showing.node
-        online = OnlineTable(connected, writer, clock, config.node_name)
+        online = OnlineTable(connected, writer, clock, config.node_name, prompt=not router.alone)
         last_activity = activity.LastActivity(
             ActivityService(
                 facts=cache, privacy=privacy_service, table=online, online=everywhere, database=database, clock=clock
@@ -447,7 +447,9 @@ class App:
             functools.partial(late.encode, late=False),
             config.domain,
         )
-        presences = presence.Presence(router, late.catch_up, screens.came, showing, name=node, now_ms=clock.now_ms)
+        presences = presence.Presence(
+            router, late.catch_up, screens.came, showing, online.written, name=node, now_ms=clock.now_ms
+        )
         features = [
             ping.feature(),
             carbons.feature(),
@@ -565,7 +567,7 @@ class App:
         endings = DialogEndings(cache=cache, transactions=writer, clock=clock)
         routes = [
             *sessions_rest.routes(sessions),
-            *users_rest.routes(accounts, directory, removal, doorkeeper),
+            *users_rest.routes(accounts, directory, removal, doorkeeper, written=online.written),
             *dialogs_rest.routes(dialog_service, config.domain),
             *rest_admin.routes(
                 DialogAdmin(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from voxcube.server.c2s.errors import condition_of, is_outage
 from voxcube.server.c2s.feature import Direct, Feature, IqHandler, MessageHandler, PresenceHandler
 from voxcube.server.core.errors import DomainError
+from voxcube.xmpp.payloads import presence
 from voxcube.xmpp.sm import Ticket
 from voxcube.xmpp.stanza import error_reply, iq_result
 from voxcube.xmpp.xml import Element, serialize
@@ -151,10 +152,15 @@ class Dispatch:
         return (self._iq.get(key) if self._is_ours(session, to) else None), to
 
     def presence(self, session: Session, stanza: Element, ticket: Ticket | None) -> Awaitable[None] | None:
-        """Handles a presence to the server, a room or a user; other addresses and types are passed over in silence."""
+        """Handles a presence to the server, a room or a user; other addresses are passed over in silence."""
         kind = stanza.attrs.get("type", "")
+        if kind not in presence.TYPES:
+            self.refuse(session, stanza, "bad-request", "There is no such type of presence")
+            session.handled(ticket)
+            return None
+        presence.correct(stanza)
         to = stanza.attrs.get("to")
-        if not to or to == self._domain:
+        if not to or to.lower() == self._domain:
             handler = self._presence.get(kind)
         elif self._is_room(to):
             handler = self._room_presence.get(kind)
@@ -208,7 +214,8 @@ class Dispatch:
     def refuse(self, session: Session, stanza: Element, condition: str, text: str | None = None) -> None:
         """Answers a stanza with an error."""
         session.hub.counts.refused.add(condition)
-        if stanza.attrs.get("type") in _SILENT:
+        kind = stanza.attrs.get("type")
+        if kind == "error" or (kind == "result" and stanza.name == "iq"):
             return
         from_ = stanza.attrs.get("to") or session.bare
         session.send(serialize(error_reply(stanza, condition, text, from_=from_)))

@@ -19,7 +19,7 @@ from voxcube.server.core.contacts import ContactFacts
 from voxcube.server.core.errors import Invalid
 from voxcube.server.core.privacy import PRESENCE_OUT, Rules
 from voxcube.server.delivery.router import Router
-from voxcube.server.features.presence.encode import UNAVAILABLE, from_address, shown_to_others
+from voxcube.server.features.presence.encode import UNAVAILABLE, from_address, presence_of
 from voxcube.xmpp.xml import Element
 
 log = logging.getLogger(__name__)
@@ -211,13 +211,13 @@ class Showing:
         """Gives the sessions of a user that another may see."""
         for other, seen in list(self._seen.get(user_id, {}).items()):
             if other.presence is not None and seen.by(to_user):
-                answer(other, shown_to_others(other, other.presence))
+                answer(other, presence_of(other, other.presence))
 
     # -- from and to other nodes -----------------------------------------------------------------------------------
 
     def _say(self, session: Session, users: Iterable[int], stanza: Element) -> None:
         """Shows a stanza of a session to the sessions of users, wherever they are."""
-        head, tail = shown_to_others(session, stanza)
+        head, tail = presence_of(session, stanza)
         here = stanza.attrs.get("type") != UNAVAILABLE
         for user_id in users:
             number = next(self._numbers)

@@ -12,12 +12,8 @@ UNAVAILABLE: Final = "unavailable"
 
 
 def presence_of(session: Session, stanza: Element) -> tuple[bytes, bytes]:
-    """What the session has said, before and after the receiver's address."""
-    return from_address(session.address, stanza)
-
-
-def shown_to_others(session: Session, stanza: Element) -> tuple[bytes, bytes]:
-    """Without what only rooms say: JavaScript would take it for somebody who joins one."""
+    """What the session has said, before and after the receiver's address, without what only rooms say: JavaScript
+    would take it for an occupant who joins one."""
     return from_address(session.address, Element("presence", stanza.attrs, for_others(stanza)))
 
 

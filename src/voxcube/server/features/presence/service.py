@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 
 from voxcube.server.core.clock import Clock
@@ -10,6 +11,8 @@ from voxcube.server.delivery.sessions import Sessions
 from voxcube.server.storage import activity, presence
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.writer import Writer
+
+log = logging.getLogger(__name__)
 
 LOOKED_UP = 5000  # users in one read
 LEASE_SECONDS = 30
@@ -19,8 +22,11 @@ RENEW_SECONDS = 10
 class OnlineTable:
     """This node's rows and its lease."""
 
-    def __init__(self, sessions: Sessions, writer: Writer, clock: Clock, node: str) -> None:
+    def __init__(self, sessions: Sessions, writer: Writer, clock: Clock, node: str, *, prompt: bool = False) -> None:
+        """`prompt`: changes are written at once, as other nodes read them; else when asked for, and now and then."""
         self._sessions = sessions
+        self._prompt = prompt
+        self._task: asyncio.Task[None] | None = None
         self._writer = writer
         self._clock = clock
         self._node = node
@@ -33,6 +39,24 @@ class OnlineTable:
     def changed(self, user_id: int) -> None:
         """Sessions of this user came or went here, or became active or inactive."""
         self._changed[user_id] = self._clock.now()
+        if self._prompt and self._task is None:
+            self._task = asyncio.ensure_future(self._write_at_once())
+
+    async def written(self) -> None:
+        """Wait until what has changed is written. Where the database is away, it is written later."""
+        try:
+            await self.flush()
+        except Exception as error:
+            log.warning("who is online could not be written: %s", type(error).__name__)
+
+    async def _write_at_once(self) -> None:
+        try:
+            while self._changed:
+                await self.flush()
+        except Exception as error:  # the next round tries again
+            log.warning("who is online could not be written: %s", type(error).__name__)
+        finally:
+            self._task = None
 
     async def start(self) -> None:
         """Rows that this node left at a crash go, its lease begins."""
@@ -88,6 +112,9 @@ class OnlineTable:
 
     async def stop(self) -> None:
         """Nobody is online here any more."""
+        self._prompt = False
+        if self._task is not None:
+            await self._task
 
         async def end(tx: Tx) -> None:
             await activity.left_behind(tx, self._node, self._clock.now())

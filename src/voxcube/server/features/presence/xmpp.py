@@ -12,6 +12,7 @@ from voxcube.server.c2s.session import Session
 from voxcube.server.delivery.router import CHAT, Parcel, Router
 from voxcube.server.features.presence.encode import UNAVAILABLE, presence_of
 from voxcube.xmpp import ns
+from voxcube.xmpp.payloads import presence
 from voxcube.xmpp.xml import Element
 
 MARK = b"o"
@@ -30,15 +31,6 @@ class _Word(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Word).decode
-
-
-def _priority(stanza: Element) -> int:
-    """RFC 6121 §4.7.2.3: between -128 and 127, 0 when absent or no number."""
-    element = stanza.find("priority")
-    try:
-        return int(element.text) if element is not None else 0
-    except ValueError:
-        return 0
 
 
 class Others(Protocol):
@@ -60,13 +52,15 @@ class Presence:
         late: Callable[[Session], Awaitable[None]],
         screen: Callable[[Session], Awaitable[None]],
         others: Others,
+        written: Callable[[], Awaitable[None]],
         *,
         name: str,
         now_ms: Callable[[], int],
     ) -> None:
         """`late(session)` delivers what came for the user while no session was available (realtime §7.4);
-        `screen(session)` lets the user's privacy list apply to a session that becomes available. `name` is this run of
-        this node's own."""
+        `screen(session)` lets the privacy list apply to a session that becomes available; `written()` waits until all
+        nodes can read who is online here. `name` is this run of this node's own.
+        """
         self._router = router
         self._name = name
         self._now_ms = now_ms
@@ -76,12 +70,13 @@ class Presence:
         self._late = late
         self._screen = screen
         self._others = others
+        self._written = written
 
     async def available(self, session: Session, stanza: Element) -> None:
         """Makes the session a target of delivery; the first time it gets what came before."""
         first = session.presence is None
         session.presence = stanza
-        target = _priority(stanza) >= 0
+        target = presence.priority(stanza) >= 0
         if target and not session.available:
             await self._router.user_came(session.app_id, session.user_id)
             await self._screen(session)
@@ -93,6 +88,8 @@ class Presence:
             session.held = []
             session.available = True
             self._router.sessions.add(session)
+            if not (self._router.alone or await self._is_seen(session)):
+                return
         elif not target and session.available:
             session.available = False
             self._router.sessions.remove(session)
@@ -103,6 +100,11 @@ class Presence:
         await self._others.available(session, first=first)
         if session.held is not None:
             await self._late(session)
+
+    async def _is_seen(self, session: Session) -> bool:
+        """Waits until other nodes can read that the user is online; whether the session is still there."""
+        await self._written()
+        return not session.ended
 
     def unavailable(self, session: Session, stanza: Element) -> None:
         """The session stays connected but is no target any more (RFC 6121 §4.5)."""

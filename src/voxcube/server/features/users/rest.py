@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -119,8 +119,19 @@ _FILTERS_V1 = {
 del _FILTERS_V1["user_tags"]
 
 
-def routes(service: UserService, directory: Directory, removal: Removal, doorkeeper: Doorkeeper) -> list[Route]:
-    """The routes of this feature."""
+async def _nothing_to_write() -> None:
+    pass
+
+
+def routes(
+    service: UserService,
+    directory: Directory,
+    removal: Removal,
+    doorkeeper: Doorkeeper,
+    *,
+    written: Callable[[], Awaitable[None]] = _nothing_to_write,
+) -> list[Route]:
+    """The routes of this feature. `written()` waits until it is stored who is online."""
 
     async def sign_up(call: Call[SignUp]) -> UserAnswer:
         given = call.params.user
@@ -221,6 +232,7 @@ def routes(service: UserService, directory: Directory, removal: Removal, doorkee
 
     async def online(call: Call[Online]) -> OnlineUsers | OnlineCount:
         refuse_unknown(call.tree, Online)
+        await written()
         if call.params.count:
             return OnlineCount(await service.count_online(call.app_id))
         asked = listing(Paged(limit=call.params.limit, offset=call.params.offset), [], sortable=())
