@@ -9,6 +9,7 @@ import pytest
 from tests.support.node import Node
 from voxcube.server.features.history.service import HistoryService
 from voxcube.server.storage.database import Unreachable
+from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.users import UserStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,3 +72,41 @@ async def test_an_account_that_cannot_be_read_back(stage: Node, monkeypatch: pyt
         assert answer.status_code == 200, answer.text
         monkeypatch.undo()
         assert (await client.get(f"/users/{ann.id}")).json() == answer.json()
+
+
+CHANGES: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/chat/Dialog", {"type": 2, "name": "New", "occupants_ids": ["bob"]}),
+    ("POST", "/chat/Dialog", {"type": 4, "name": "New"}),
+    ("POST", "/chat/Dialog", {"type": 3, "occupants_ids": ["bob"]}),
+    ("PUT", "/chat/Dialog/{group}", {"name": "Other", "push_all": {"occupants_ids": ["cyd"]}}),
+    ("PUT", "/chat/Dialog/{group}/admins", {"push_all": {"admins_ids": ["bob"]}}),
+    ("POST", "/chat/Dialog/{public}/subscribe", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+async def test_a_dialog_that_cannot_be_read_back(
+    stage: Node, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: dict[str, Any]
+) -> None:
+    people = {name: await stage.person() for name in ("ann", "bob", "cyd")}
+    ann, bob, cyd = people.values()
+    group, public = await stage.dialog(ann, bob), await stage.dialog(cyd, kind=4)
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(inner) for key, inner in value.items()}
+        return [filled(inner) for inner in value] if isinstance(value, list) else ids.get(value, value)
+
+    ids: dict[Any, Any] = {name: person.id for name, person in people.items()}
+
+    async def away(self: DialogStore, app_id: int, dialog_id: str, viewer: int) -> Any:
+        raise Unreachable("away")
+
+    async with await stage.rest_login(ann) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(DialogStore, "view", away)  # what is read by itself, not in the transaction
+            answer = await client.request(method, path.format(group=group, public=public), json=filled(body))
+        assert answer.status_code in (200, 201), answer.text
+        made = answer.json()
+        listed = await client.get("/chat/Dialog", params={"_id": made["_id"]})
+        assert listed.json()["items"] == [made]

@@ -165,12 +165,12 @@ class DialogStore:
 
     async def view(self, app_id: int, dialog_id: str, viewer: int) -> DialogView | None:
         """One dialog as ``viewer`` sees it; whether it may is not decided here."""
+        return await self._database.read(lambda tx: self.view_in(tx, app_id, dialog_id, viewer))
 
-        async def read(tx: Tx) -> DialogView | None:
-            views = await _views(tx, app_id, viewer, [dialog_id])
-            return views[0] if views else None
-
-        return await self._database.read(read)
+    async def view_in(self, tx: Tx, app_id: int, dialog_id: str, viewer: int) -> DialogView | None:
+        """The same inside the transaction that changes the dialog: what is read later could fail after the commit."""
+        views = await _views(tx, app_id, viewer, [dialog_id])
+        return views[0] if views else None
 
     async def page(self, app_id: int, viewer: int, listing: Listing, own: int) -> tuple[int, list[DialogView]]:
         """How many dialogs of the user's list meet the conditions (on FILTERS), and one page of them.

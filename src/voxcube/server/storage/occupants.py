@@ -54,5 +54,9 @@ class OccupantStore:
 
     async def marked(self, dialog_id: str) -> tuple[list[int], list[int]]:
         """Who has put the dialog away, and who has muted it."""
-        rows = await self._database.read(lambda tx: tx.fetch(_MARKED, dialog_id))
+        return await self._database.read(lambda tx: self.marked_in(tx, dialog_id))
+
+    async def marked_in(self, tx: Tx, dialog_id: str) -> tuple[list[int], list[int]]:
+        """The same inside a transaction."""
+        rows = await tx.fetch(_MARKED, dialog_id)
         return [row[0] for row in rows if row[1]], [row[0] for row in rows if row[2]]

@@ -98,17 +98,29 @@ class DialogChanges:
         effects = await self._update(app_id, user_id, dialog_id, change)
         if effects.gone:
             return SeenDialog(view=DialogView(dialog=effects.dialog, member=None), viewer=user_id)
-        return await self._dialogs.seen(app_id, user_id, dialog_id)
+        return await self._dialogs.as_seen(app_id, user_id, effects.view)
 
     async def administer(
-        self, app_id: int, dialog_id: str, change: Change, *, muted: Mapping[int, bool] | None = None
+        self,
+        app_id: int,
+        dialog_id: str,
+        change: Change,
+        *,
+        muted: Mapping[int, bool] | None = None,
+        then: Callable[[Tx], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Changes a dialog whatever the roles in it, and mutes it for members. Raises NotFound, Forbidden (for what
-        there is not in its type), Invalid."""
-        await self._update(app_id, None, dialog_id, change, muted or {})
+        there is not in its type), Invalid. `then` runs last in the transaction, to read what the answer is made of."""
+        await self._update(app_id, None, dialog_id, change, muted or {}, then)
 
     async def _update(
-        self, app_id: int, actor_id: int | None, dialog_id: str, change: Change, muted: Mapping[int, bool] = _NOTHING
+        self,
+        app_id: int,
+        actor_id: int | None,
+        dialog_id: str,
+        change: Change,
+        muted: Mapping[int, bool] = _NOTHING,
+        then: Callable[[Tx], Coroutine[Any, Any, None]] | None = None,
     ) -> Effects:
         async def run(tx: Tx) -> Effects:
             names = await extensions.names(tx, app_id) if change.fields.get("extensions") else ()
@@ -124,7 +136,12 @@ class DialogChanges:
             _pin(locked, [pin for pin in change.push.pins if pin in live], change.pull.pins)
             for user_id, is_muted in muted.items():
                 _mute(locked, user_id, is_muted)
-            return await self._finish(tx, locked, effects)
+            await self._finish(tx, locked, effects)
+            if actor_id is not None and not effects.gone:
+                effects.view = await self._dialogs.view_in(tx, app_id, dialog_id, actor_id)
+            if then is not None:
+                await then(tx)
+            return effects
 
         return await self._run(run, dialog_id)
 
@@ -141,8 +158,8 @@ class DialogChanges:
                 locked.join(user_id, self._clock.now())
                 effects.joined.add(user_id)
 
-        await self._by_itself(app_id, user_id, dialog_id, join, hide=False)
-        return await self._dialogs.seen(app_id, user_id, dialog_id)
+        effects = await self._by_itself(app_id, user_id, dialog_id, join, hide=False)
+        return await self._dialogs.as_seen(app_id, user_id, effects.view)
 
     async def unsubscribe(self, app_id: int, user_id: int, dialog_id: str) -> None:
         """Leaves a public dialog or a group, or hides a broadcast; who is not in stays out (rest §6.8)."""
@@ -164,7 +181,7 @@ class DialogChanges:
         move: Callable[[Tx, Locked, Effects, bool], Coroutine[Any, Any, None]],
         *,
         hide: bool,
-    ) -> None:
+    ) -> Effects:
         """A user comes or goes alone: `move` it (told whether anybody may come); in a broadcast, `hide` it or not."""
         app = await self._cache.app(app_id)
         assert app is not None
@@ -175,11 +192,15 @@ class DialogChanges:
             if kind is DialogType.PRIVATE:
                 raise Invalid("Nobody can subscribe to a private dialog")
             if kind is DialogType.BROADCAST:
-                return await _hide(tx, locked, user_id, hide)
-            await move(tx, locked, effects, kind is not DialogType.GROUP or app.settings.group_subscribe)
-            return await self._finish(tx, locked, effects)
+                effects = await _hide(tx, locked, user_id, hide)
+            else:
+                await move(tx, locked, effects, kind is not DialogType.GROUP or app.settings.group_subscribe)
+                await self._finish(tx, locked, effects)
+            if not hide:
+                effects.view = await self._dialogs.view_in(tx, app_id, dialog_id, user_id)
+            return effects
 
-        await self._run(run, dialog_id)
+        return await self._run(run, dialog_id)
 
     async def mute(self, app_id: int, user_id: int, dialog_id: str, *, muted: bool) -> None:
         """Switches the user's notifications of a dialog (rest §6.7). Raises NotFound, Forbidden."""

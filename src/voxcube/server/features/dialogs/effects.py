@@ -10,6 +10,7 @@ from voxcube.server.core.models import Dialog, DialogType
 from voxcube.server.storage import membership
 from voxcube.server.storage.cache import Key
 from voxcube.server.storage.database import Tx
+from voxcube.server.storage.dialogs import DialogView
 from voxcube.server.storage.inbox import LISTED
 from voxcube.server.storage.membership import Locked
 
@@ -24,6 +25,7 @@ class Effects:
     left: set[int] = field(default_factory=set)  # of a dialog that is gone: all its members
     shown: set[int] = field(default_factory=set)  # into whose list the dialog came, or from whose it went, all the same
     gone: bool = False  # the dialog is no more
+    view: DialogView | None = None  # how the acting user sees it afterwards, where it is answered with that
 
     @property
     def keys(self) -> list[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +18,11 @@ from voxcube.server.features.dialogs.roles import check_inside
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage import broadcasts, extensions, membership
 from voxcube.server.storage.cache import Cache
-from voxcube.server.storage.database import Tx, UniqueViolation
+from voxcube.server.storage.database import DatabaseError, Tx, UniqueViolation
 from voxcube.server.storage.dialogs import DialogStore, DialogView
 from voxcube.server.storage.inbox import LISTED
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +85,8 @@ class DialogService:
             return await self._create_private(app_id, user_id, new)
         if new.type not in (DialogType.GROUP, DialogType.PUBLIC):
             raise Invalid({"type": ["must be 2 (group), 3 (private) or 4 (public)"]})
-        dialog = await self._make_room(app_id, user_id, DialogType(new.type), new)
-        return await self.seen(app_id, user_id, dialog.id)
+        _, view = await self._make_room(app_id, user_id, DialogType(new.type), new, viewer=user_id)
+        return await self.as_seen(app_id, user_id, view)
 
     async def private_between(self, app_id: int, a: int, b: int, *, create: bool) -> Dialog | None:
         """The private dialog of two users: the one there is, or with ``create`` a new one. There are never two.
@@ -93,7 +96,7 @@ class DialogService:
         known = await self._cache.pair(app_id, a, b)
         if known is not None:
             return await self._dialogs.by_id(app_id, known)
-        return await self._make_private(app_id, a, b) if create else None
+        return (await self._make_private(app_id, a, b))[0] if create else None
 
     async def _create_private(self, app_id: int, user_id: int, new: NewDialog) -> SeenDialog:
         others = [other for other in dict.fromkeys(new.occupants) if other != user_id]
@@ -101,35 +104,45 @@ class DialogService:
             raise Invalid({"occupants_ids": ["must name exactly one other user for a private dialog"]})
         if not await self._users.existing(app_id, others):
             raise Invalid({"occupants_ids": ["names a user that does not exist"]})
-        dialog = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new)
-        return await self.seen(app_id, user_id, dialog.id)
+        _, view = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new)
+        return await self.as_seen(app_id, user_id, view)
 
     async def _make_private(
         self, app_id: int, a: int, b: int, *, shown_to: int | None = None, new: NewDialog | None = None
-    ) -> Dialog:
-        async def find_or_make(tx: Tx) -> Dialog:
+    ) -> tuple[Dialog, DialogView | None]:
+        """The dialog, and how ``shown_to`` sees it."""
+
+        async def find_or_make(tx: Tx) -> tuple[Dialog, DialogView | None]:
             dialog = await self._dialogs.by_pair(tx, app_id, a, b)
             if dialog is None:
                 dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), new=new)
                 await self._insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
             elif shown_to is not None:
                 await self._dialogs.show(tx, dialog.id, shown_to)
-            return dialog
+            view = None if shown_to is None else await self.view_in(tx, app_id, dialog.id, shown_to)
+            return dialog, view
 
         try:
-            dialog = await self._transactions.run(find_or_make)
+            dialog, view = await self._transactions.run(find_or_make)
         except UniqueViolation:  # both started it at once, on two nodes: now theirs is there
-            dialog = await self._transactions.run(find_or_make)
+            dialog, view = await self._transactions.run(find_or_make)
         self._cache.forget(("pair", app_id, min(a, b), max(a, b)), ("dialog", dialog.id), (LISTED, a), (LISTED, b))
-        return dialog
+        return dialog, view
 
     async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
         """A new broadcast dialog, made by the administrator. Raises Invalid."""
+        return (await self.make_broadcast(app_id, owner_id, new))[0]
+
+    async def make_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> tuple[Dialog, DialogView | None]:
+        """The same, with how the administrator sees it."""
         if not await self._users.existing(app_id, [owner_id]):
             raise Invalid({"user_id": ["names a user that does not exist"]})
-        return await self._make_room(app_id, owner_id, DialogType.BROADCAST, new)
+        return await self._make_room(app_id, owner_id, DialogType.BROADCAST, new, viewer=0)
 
-    async def _make_room(self, app_id: int, owner_id: int, kind: DialogType, new: NewDialog) -> Dialog:
+    async def _make_room(
+        self, app_id: int, owner_id: int, kind: DialogType, new: NewDialog, *, viewer: int
+    ) -> tuple[Dialog, DialogView | None]:
+        """The dialog, and how ``viewer`` sees it."""
         people = {owner_id}
         if kind is DialogType.GROUP:
             people |= await self._users.existing(app_id, list(dict.fromkeys(new.occupants)))
@@ -148,10 +161,15 @@ class DialogService:
             raise Invalid(wrong)
         dialog = self._new(app_id, owner_id, kind, new=new)
         rows = [self._member(dialog, member, admin=member in admins) for member in sorted(people)]
-        await self._transactions.run(lambda tx: self._insert(tx, dialog, rows))
+
+        async def make(tx: Tx) -> DialogView | None:
+            await self._insert(tx, dialog, rows)
+            return await self.view_in(tx, app_id, dialog.id, viewer)
+
+        view = await self._transactions.run(make)
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
         self._cache.forget(("dialog", dialog.id), *joined, *((LISTED, member) for member in sorted(people)))
-        return dialog
+        return dialog, view
 
     async def _insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """With those of the members whose accounts are still there, as they were a moment ago, and with those of the
@@ -264,6 +282,22 @@ class DialogService:
         other = _opponent(view, user_id)
         users = {} if other is None else await self._users.find(app_id, [other])
         return SeenDialog(view=view, viewer=user_id, opponent=users.get(other or 0))
+
+    async def view_in(self, tx: Tx, app_id: int, dialog_id: str, viewer: int) -> DialogView | None:
+        """One dialog as it will be seen after the transaction that changes it."""
+        return await self._dialogs.view_in(tx, app_id, dialog_id, viewer)
+
+    async def as_seen(self, app_id: int, user_id: int, view: DialogView | None) -> SeenDialog:
+        """The answer to a change that is committed. Raises NotFound where the change has found no dialog."""
+        if view is None:
+            raise NotFound("Dialog does not exist")
+        other, opponent = _opponent(view, user_id), None
+        if other is not None:
+            try:
+                opponent = (await self._users.find(app_id, [other])).get(other)
+            except DatabaseError as error:  # the change is made all the same; only the other's name is missing
+                log.warning("the other user of a dialog could not be read: %s", type(error).__name__)
+        return SeenDialog(view=view, viewer=user_id, opponent=opponent)
 
 
 def _opponent(view: DialogView, user_id: int) -> int | None:
