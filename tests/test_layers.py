@@ -26,15 +26,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.storage.*": (CORE,),
     "server.cluster.*": (CORE,),
     "server.delivery.*": (CORE, "server.cluster.*"),
+    "server.net.*": (CORE,),
     # Of storage the XMPP door knows two classes: an outage ends the stream uncounted, bad data is refused and counted.
     "server.c2s.*": (
         CORE,
+        "server.net.*",
         "server.delivery.*",
         "xmpp.*",
         "server.storage.database.DatabaseError",
         "server.storage.database.DataError",
     ),
-    "server.rest.*": (CORE, "server.delivery.*", "xmpp.*"),
+    "server.rest.*": (CORE, "server.net.*", "server.delivery.*", "xmpp.*"),
     "server.features.*.xmpp": XMPP_FACE,
     "server.features.*.encode": XMPP_FACE,
     "server.features.messages.late": (*XMPP_FACE, "server.storage.*"),  # stored messages → stanzas
@@ -45,7 +47,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # Services name the types of what their constructors are given: stores, other services, delivery.
     "server.features.*.*": (CORE, "server.storage.*", "server.delivery.*", "server.features.*"),
     "server.features": (),
-    "server.config": ("server.database_url",),
+    "server.config": ("server.database_url", "server.net.addresses"),
     "server.database_url": (),
     "server.data_lock": ("server.config", "server.storage.*"),
     "server.log": (),

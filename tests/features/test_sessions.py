@@ -11,7 +11,7 @@ import pytest
 
 from tests.features.world import PASSWORD, World
 from voxcube.server.core.errors import Unauthorized
-from voxcube.server.features.sessions.service import Credentials
+from voxcube.server.features.sessions.service import REPLAYED, SIGNED_WITHIN, Credentials
 from voxcube.server.features.sessions.signature import signature
 from voxcube.server.features.users.passwords import Passwords
 
@@ -381,3 +381,32 @@ async def test_passwords_forget_what_was_changed_and_what_is_old(world: World) -
     assert await passwords.verify(old, "old")
     assert calls == [*["old"] * 4, "new", "old"]
     passwords.close()
+
+
+async def test_a_signed_request_opens_one_session(world: World) -> None:
+    """Its nonce is remembered; what was refused may be sent again as it is."""
+    secret = world.app.auth_secret or ""
+    await world.users.create(world.app, {"login": "ann"}, "correct horse")
+
+    def signed(nonce: str, password: str = "correct horse") -> dict[str, Any]:
+        body = keys(world, nonce=nonce, timestamp=world.clock.now(), user={"login": "ann", "password": password})
+        return {**body, "signature": signature(secret, body)}
+
+    async with world.client() as client:
+        first = signed("1")
+        assert (await client.post("/session", json=first)).status_code == 201
+        for replay in (first, {**first, "signature": first["signature"].upper()}):
+            assert failure(await client.post("/session", json=replay)) == (422, {"base": [REPLAYED]})
+        assert (await client.post("/session", json=signed("2"))).status_code == 201
+        wrong = signed("3", "wrong password")
+        for _ in range(2):
+            assert (await client.post("/session", json=wrong)).status_code == 401
+        both = signed("4")
+        answers = await asyncio.gather(*(client.post("/session", json=both) for _ in range(5)))
+        assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422, 422]
+        plain = keys(world, user={"login": "ann", "password": "correct horse"})  # the JavaScript SDK signs nothing
+        for _ in range(2):
+            assert (await client.post("/session", json=plain)).status_code == 201
+    world.clock.advance(2 * SIGNED_WITHIN + 1)
+    await world.sessions.forget_ended()
+    assert not await world.token_store.is_used(world.app.id, first["signature"], world.clock.now() - 3 * SIGNED_WITHIN)

@@ -188,7 +188,7 @@ async def test_failures_of_authentication(client: httpx.AsyncClient, token: str,
 
 async def test_our_mistakes_are_logged_without_what_was_sent(client: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs() as logged:
-        await client.get("/fail/unexpected?password=hunter2", headers={"CB-Token": "user"})
+        await client.get("/fail/unexpected?text=hunter2", headers={"CB-Token": "user"})
     [line] = logged
     assert (line["event"], line["path"], line["log_level"]) == ("rest.failed", "/fail/unexpected", "error")
     assert "hunter2" not in str(line)

@@ -14,6 +14,7 @@ import uvloop
 from tests.support.ports import free_port
 from voxcube.server import tls
 from voxcube.server.config import Config
+from voxcube.server.net.addresses import listen
 from voxcube.server.rest.http import HttpServer
 
 BODY = b"x" * 3_000_000  # more than the buffers of a connection take
@@ -59,7 +60,7 @@ async def test_a_stop_answers_what_is_asked_and_waits_for_nobody_else(tmp_path: 
         client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
     application, port = Slow(), free_port()
     server = HttpServer(application, server_context)
-    await server.open("127.0.0.1", port)
+    await server.open(listen(["127.0.0.1"], port))
     idle, idle_writer = await ask(port, client_context, "/")
     await idle.readuntil(b"ok")
     idle_writer.transport.pause_reading()  # a client that keeps a connection and does not look at it

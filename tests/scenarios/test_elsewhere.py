@@ -35,9 +35,10 @@ def test_passwords_in_clear_are_refused_from_elsewhere_and_taken_from_a_trusted_
     found = json.loads(done.stdout.splitlines()[-1])
     expected = {
         f"{trusted}/{address}/{door}": "in"
-        for trusted in ("nobody", ADDRESS)
+        for trusted in ("nobody", ADDRESS, "insecure")
         for address in ("127.0.0.1", ADDRESS)
-        for door in DOORS
+        for door in (*DOORS, "http", "https")
     }
-    expected[f"nobody/{ADDRESS}/ws"] = "encryption-required"
+    expected[f"nobody/{ADDRESS}/ws"] = expected[f"insecure/{ADDRESS}/ws"] = "encryption-required"
+    expected[f"nobody/{ADDRESS}/http"] = "403"
     assert found == expected

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,8 +24,20 @@ SOURCE = Path(os.environ.get("SERVER_SOURCE") or Path(__file__).parents[2] / "sr
 class ServerProcess:
     """One server with its data directory. `addresses` holds door → (host, port) once it is ready."""
 
-    def __init__(self, data: Path, *, database: str | None = None, plaintext: bool = False, **options: object) -> None:
-        """Other options are named as in the configuration: `unlimited=True`, `domain="chat.example.org"`."""
+    def __init__(
+        self,
+        data: Path,
+        *,
+        database: str | None = None,
+        plaintext: bool = False,
+        descriptors: int = 0,
+        **options: object,
+    ) -> None:
+        """Other options are named as in the configuration: `unlimited=True`, `domain="chat.example.org"`.
+
+        `descriptors`: how many files the process may open at most; 0: as many as this one.
+        """
+        self._descriptors = descriptors
         self.data = data
         self.addresses: dict[str, tuple[str, int]] = {}
         self.pid = 0
@@ -61,7 +74,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "voxcube.server.cli", "serve", *_flags(self._options), *self._where()]
         with self._log.open("ab") as log, self._out.open("wb") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=_environment()
+                self._limited(command), stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=_environment()
             )
         self.pid = self._process.pid
         deadline = time.monotonic() + START_SECONDS
@@ -76,7 +89,18 @@ class ServerProcess:
         for part in ready.split()[1:]:
             door, _, address = part.partition("=")
             host, _, port = address.rpartition(":")
-            self.addresses[door] = (host.strip("[]"), int(port))
+            self.addresses.setdefault(door, (host.strip("[]"), int(port)))  # of several the first
+
+    def _limited(self, command: list[str]) -> list[str]:
+        """The command under the limit of open files."""
+        if not self._descriptors:
+            return command
+        return ["sh", "-c", f'ulimit -n {self._descriptors} && exec "$0" "$@"', *command]
+
+    def limit_descriptors(self, number: int) -> None:
+        """Change how many files the running process may open."""
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (number, hard))
 
     def stop(self) -> int:
         """SIGTERM; returns the exit status once the server has ended."""

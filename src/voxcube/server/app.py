@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from voxcube import __version__
 from voxcube.server import metrics, tls
 from voxcube.server.c2s.dispatch import Dispatch
-from voxcube.server.c2s.hub import HalfOpen, Hub, Limits, Outboxes
+from voxcube.server.c2s.hub import Hub, Limits, Outboxes
 from voxcube.server.c2s.keepalive import KeepAlive
 from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.resumption import Resumption
@@ -106,8 +106,11 @@ from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
 from voxcube.server.jobs import Jobs
+from voxcube.server.net.addresses import ListenError, listen
+from voxcube.server.net.places import Caps, Places, descriptors
 from voxcube.server.rest import docs, home
 from voxcube.server.rest.app import create_app
+from voxcube.server.rest.connection import HttpLimits
 from voxcube.server.rest.http import HttpServer
 from voxcube.server.rest.normalise import Limits as RequestLimits
 from voxcube.server.rest.openapi import describe
@@ -171,6 +174,7 @@ class App:
         """
         self.config = config
         self.doors: dict[str, tuple[str, int]] = {}
+        self.listeners: dict[str, list[tuple[str, int]]] = {}  # all addresses of each door; `doors` has the first
         self._bus = bus or LocalBus()
         self._clock = clock or SystemClock()
         self._limits = limits or Limits()
@@ -489,6 +493,12 @@ class App:
             if session.user_id and not connected.of(session.user_id):
                 router.user_went(session.user_id)
 
+        places = Places(
+            descriptors(),
+            Caps(half_open=config.max_half_open, http=config.http_connections),
+            proxies=config.proxies,
+            spare_loopback=config.unlimited,
+        )
         hub = self.hub = Hub(
             domain=config.domain,
             aliases=frozenset({"localhost", "127.0.0.1", "::1", "[::1]", config.domain}),
@@ -506,7 +516,7 @@ class App:
             counts=counts,
             resumption=Resumption(config.resume_seconds, late.undelivered),
             user_sessions=UserSessions(config.sessions_per_user, self._limits.user_waiting_bytes),
-            half_open=HalfOpen(config.max_half_open, spare_loopback=config.unlimited),
+            places=places,
             trusted_proxies=config.proxies,
             origins=config.origins,
         )
@@ -606,11 +616,12 @@ class App:
             requests=counts.requests,
             user_rate=_rate(clock, 0 if spared else config.requests_per_second),
             address_rate=_rate(clock, 0 if spared else config.requests_per_second * BY_ADDRESS),
+            insecure_credentials=config.insecure_http_credentials,
             unavailable=(Unreachable, Ambiguous, Contention),
         )
-        await self._open_doors(xmpp, http)
+        await self._open_doors(xmpp, http, places)
 
-    async def _open_doors(self, xmpp: XmppServer, http: Any) -> None:
+    async def _open_doors(self, xmpp: XmppServer, http: Any, places: Places) -> None:
         config = self.config
         ports = config.ports
         clear = {"http", "ws", "xmpp"} if config.plaintext else {"http", "ws"}
@@ -620,20 +631,23 @@ class App:
             if wrong := tls.problem(tls.read(certificate.cert), config.domain):
                 log.warning("the certificate %s %s: clients will refuse it", certificate.cert, wrong)
         proxies = [str(network) for network in config.proxies]
+        limits = HttpLimits(request_seconds=config.request_seconds, keep_alive_seconds=config.keep_alive_seconds)
         for door, port in ports.items():
+            context = None if door in clear else self._tls
             with _explained(door, config.host, port):
-                context = None if door in clear else self._tls
-                if door in ("http", "https"):
-                    server = HttpServer(http, context, trusted_proxies=proxies)
-                    await server.open(config.host, port)
-                    self._stack.push_async_callback(server.close)
-                elif door == "xmpp":
-                    await xmpp.listen_tcp(config.host, port, None, starttls=context)
-                elif door == "xmpps":
-                    await xmpp.listen_tcp(config.host, port, context)
-                else:
-                    await xmpp.listen_websocket(config.host, port, context)
-                self.doors[door] = (config.host, port)
+                listeners = listen(config.hosts, port)
+            if door in ("http", "https"):
+                server = HttpServer(http, context, trusted_proxies=proxies, limits=limits, places=places)
+                await server.open(listeners)
+                self._stack.push_async_callback(server.close)
+            elif door == "xmpp":
+                xmpp.listen_tcp(listeners, None, starttls=context)
+            elif door == "xmpps":
+                xmpp.listen_tcp(listeners, context)
+            else:
+                xmpp.listen_websocket(listeners, context)
+            self.listeners[door] = [(str(one.getsockname()[0]), port) for one in listeners]
+            self.doors[door] = self.listeners[door][0]
 
 
 @contextlib.contextmanager
@@ -643,6 +657,8 @@ def _explained(listener: str, host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         option = "host"
+        if isinstance(error, ListenError):
+            host = error.address
         if error.errno == errno.EADDRINUSE:
             option, reason = f"{listener}_port", "the port is in use by another program: stop it"
         elif error.errno == errno.EACCES:

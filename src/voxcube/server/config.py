@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from voxcube.server import database_url
+from voxcube.server.net.addresses import split_hosts
 
 ENV_PREFIX = "VOXCUBE_"
 CONFIG_VARIABLE = "VOXCUBE_CONFIG"
@@ -54,7 +55,9 @@ class Config:
         Path("voxcube-data"), "directory for the database, certificate and demo credentials", metavar="DIR"
     )
     domain: str = _option("localhost", "domain of the user addresses (the chat host)", metavar="DOMAIN")
-    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 or :: for all", metavar="ADDRESS")
+    host: str = _option(
+        "127.0.0.1", "addresses to listen on, comma-separated; 0.0.0.0 for all of IPv4, :: for all", metavar="ADDRESS"
+    )
     http_port: int = _option(8080, "REST, /docs, /health, /metrics; 0 turns it off", metavar="PORT")
     https_port: int = _option(8443, "the same over TLS; 0 turns it off", metavar="PORT")
     xmpp_port: int = _option(
@@ -73,7 +76,14 @@ class Config:
         "", "addresses or networks of TLS proxies: logins on --ws-port, X-Forwarded-For", metavar="LIST"
     )
     max_half_open: int = _option(
-        100, "XMPP connections of one address that have not logged in; 0: any number", metavar="NUMBER"
+        100, "chat connections of one address that have not logged in; 0: any number", metavar="NUMBER"
+    )
+    http_connections: int = _option(256, "HTTP connections of one address at once; 0: any number", metavar="NUMBER")
+    request_seconds: int = _option(
+        20, "for a TLS handshake and a request head; slow bodies and readers are measured over it", metavar="SECONDS"
+    )
+    keep_alive_seconds: int = _option(
+        75, "how long an idle HTTP connection is kept; longer than a proxy keeps it", metavar="SECONDS"
     )
     sessions_per_user: int = _option(
         50, "chat sessions of a user on this node; beyond it the oldest one ends; 0: any number", metavar="NUMBER"
@@ -102,6 +112,9 @@ class Config:
         "*", "origins of pages that may use REST and WebSocket, as https://app.example.org; * for all", metavar="LIST"
     )
     body_limit: int = _option(1024 * 1024, "largest body of a REST request, in bytes", metavar="BYTES")
+    insecure_http_credentials: bool = _option(
+        False, "take passwords and tokens over clear HTTP from other hosts: on trusted networks only", metavar="BOOL"
+    )
     metrics: str = _option("loopback", "who may read /metrics: " + ", ".join(METRICS), metavar="WHO")
     plaintext: bool = _option(False, "XMPP without TLS on --xmpp-port; loopback only", metavar="BOOL")
     unlimited: bool = _option(False, "switch rate limits and login throttling off; loopback only", metavar="BOOL")
@@ -175,6 +188,11 @@ class Config:
         return {door: port for door, port in doors.items() if port}
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses and names of `host`. Raises ValueError."""
+        return split_hosts(self.host)
+
+    @property
     def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The networks of `trusted_proxies`. Raises ValueError."""
         return tuple(ipaddress.ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
@@ -204,6 +222,9 @@ class Config:
         for f in fields(self):
             if f.type is int and not 0 <= getattr(self, f.name) <= _MOST:
                 raise ConfigError(f"{f.name} {getattr(self, f.name)} is not between 0 and {_MOST}")
+        for name in ("request_seconds", "keep_alive_seconds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1")
         taken: dict[int, str] = {}
         for door, port in self.ports.items():
             if port in taken:
@@ -212,11 +233,15 @@ class Config:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("tls_cert and tls_key belong together: give both or neither")
         try:
+            hosts = self.hosts
+        except ValueError as error:
+            raise ConfigError(f"host: {error}") from None
+        try:
             _ = self.proxies
         except ValueError as error:
             raise ConfigError(f"trusted_proxies: {error}") from None
         for name in ("plaintext", "unlimited"):
-            if getattr(self, name) and not is_loopback(self.host):
+            if getattr(self, name) and not all(map(is_loopback, hosts)):
                 raise ConfigError(f"{name} is for loopback only, but the server would listen on {self.host}")
         if self.database and (wrong := database_url.problem(self.database)):
             raise ConfigError(f"database {wrong}")

@@ -120,7 +120,8 @@ def _credentials(demo: Demo) -> dict[str, Any]:
 
 def _host(config: Config) -> str:
     """The name clients on this machine connect to: one that the certificate covers."""
-    return "localhost" if config.host in ("0.0.0.0", "::", "::1") else config.host
+    first = config.hosts[0]
+    return "localhost" if first in ("0.0.0.0", "::", "::1") else first
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def _log_start(app: App, config: Config) -> None:
 
 
 def _listeners(app: App, separator: str) -> list[str]:
-    return [f"{name}{separator}{_address(*address)}" for name, address in app.doors.items()]
+    return [f"{name}{separator}{_address(*one)}" for name, every in app.listeners.items() for one in every]
 
 
 def _address(host: str, port: int) -> str:

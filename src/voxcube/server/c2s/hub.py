@@ -14,9 +14,10 @@ from voxcube.server.c2s.user_sessions import UserSessions
 from voxcube.server.core.counts import Counts
 from voxcube.server.core.ids import Ids
 from voxcube.server.core.models import Admission
-from voxcube.server.core.peers import Network, counted_as, is_loopback
+from voxcube.server.core.peers import Network
 from voxcube.server.delivery.handed import Handed
 from voxcube.server.delivery.sessions import Sessions
+from voxcube.server.net.places import Places
 
 if TYPE_CHECKING:
     from voxcube.server.c2s.dispatch import Dispatch
@@ -55,32 +56,6 @@ class Outboxes:
             session.flush()
 
 
-class HalfOpen:
-    """Counts the connections of each address that have not logged in."""
-
-    def __init__(self, most: int, *, spare_loopback: bool = False) -> None:
-        """`most` for one address, 0: any number; `spare_loopback`: nobody on this machine is counted."""
-        self._most = most
-        self._spare_loopback = spare_loopback
-        self._counts: dict[str, int] = {}
-
-    def enter(self, address: str) -> int:
-        """One more: 0 it may stay, 1 it is too many, 2 it is so many that not even a word should be spent on it."""
-        key = counted_as(address)
-        count = self._counts[key] = self._counts.get(key, 0) + 1
-        if count <= self._most or not self._most or (self._spare_loopback and is_loopback(address)):
-            return 0
-        return 1 if count <= 2 * self._most else 2
-
-    def leave(self, address: str) -> None:
-        """It has logged in, or is gone."""
-        key = counted_as(address)
-        if self._counts[key] == 1:
-            del self._counts[key]
-        else:
-            self._counts[key] -= 1
-
-
 class Room(Protocol):
     """The writer's back-pressure."""
 
@@ -111,7 +86,7 @@ class Hub:
     resumption: Resumption = field(default_factory=lambda: Resumption(0))
     pace: Pace | None = None  # None: everybody may send as fast as it can be handled
     user_sessions: UserSessions = field(default_factory=lambda: UserSessions(0, Limits().user_waiting_bytes))
-    half_open: HalfOpen = field(default_factory=lambda: HalfOpen(0))
+    places: Places = field(default_factory=Places)
     trusted_proxies: tuple[Network, ...] = ()  # they end TLS, and say for whom they connect
     origins: tuple[str, ...] = ("*",)  # web pages that may open a WebSocket
     bound: dict[str, Session] = field(default_factory=dict)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
-from voxcube.server.c2s.hub import Hub, Limits
+from voxcube.server.c2s.hub import Hub
 from voxcube.server.c2s.session import Session
 from voxcube.server.c2s.tcp import TcpConnection
 from voxcube.server.c2s.websocket import WebSocketConnection
 from voxcube.server.c2s.wire import Wire
 from voxcube.server.core.peers import client_behind, is_in, is_loopback
+from voxcube.server.net.acceptor import Acceptor, TlsSettings
+from voxcube.server.net.places import CHAT, Place
 from voxcube.xmpp.framing import ParserPool, TcpFraming, WebSocketFraming
 from voxcube.xmpp.server import ServerStream
 
 LAST_SECONDS = 1.0  # for a client to close its end when ours is closed
-BACKLOG = 4096  # a whole crowd reconnects after a restart
 
 
 class XmppServer:
@@ -25,55 +26,58 @@ class XmppServer:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._parsers = ParserPool()
 
-    async def listen_tcp(
-        self, host: str, port: int, tls: ssl.SSLContext | None, *, starttls: ssl.SSLContext | None = None
+    def listen_tcp(
+        self,
+        listeners: Sequence[socket.socket],
+        tls: ssl.SSLContext | None,
+        *,
+        starttls: ssl.SSLContext | None = None,
     ) -> None:
-        """Opens a TCP door: with `tls` from the first byte, with `starttls` from the client's wish on, or in clear.
+        """Accept TCP connections: with `tls` from the first byte, with `starttls` when the client asks, or in clear."""
 
-        Raises OSError when the port is taken.
-        """
-        loop = asyncio.get_running_loop()
-
-        def make(wire: Wire, peer: str, forwarded: str) -> Session:
-            return self._session(wire, peer, forwarded, tls is not None, starttls=starttls is not None, websocket=False)
-
-        self._servers.append(
-            await loop.create_server(
-                lambda: TcpConnection(make, starttls),
-                host,
-                port,
-                ssl=tls,
-                backlog=BACKLOG,
-                **tls_limits(tls, self._hub.limits),
+        def make(wire: Wire, place: Place, forwarded: str) -> Session:
+            return self._session(
+                wire, place, forwarded, tls is not None, starttls=starttls is not None, websocket=False
             )
+
+        self._accept(listeners, lambda place: TcpConnection(make, place, starttls), tls)
+
+    def listen_websocket(self, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Accept WebSocket connections."""
+
+        def make(wire: Wire, place: Place, forwarded: str) -> Session:
+            return self._session(wire, place, forwarded, tls is not None, starttls=False, websocket=True)
+
+        hub = self._hub
+        self._accept(
+            listeners,
+            lambda place: WebSocketConnection(
+                make, place, origins=hub.origins, upgrade_seconds=hub.limits.auth_seconds
+            ),
+            tls,
         )
 
-    async def listen_websocket(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Opens a WebSocket door. Raises OSError when the port is taken."""
-
-        def make(wire: Wire, peer: str, forwarded: str) -> Session:
-            return self._session(wire, peer, forwarded, tls is not None, starttls=False, websocket=True)
-
-        self._servers.append(
-            await asyncio.get_running_loop().create_server(
-                lambda: WebSocketConnection(
-                    make, origins=self._hub.origins, upgrade_seconds=self._hub.limits.auth_seconds
-                ),
-                host,
-                port,
-                ssl=tls,
-                backlog=BACKLOG,
-                **tls_limits(tls, self._hub.limits),
+    def _accept(
+        self,
+        listeners: Sequence[socket.socket],
+        make: Callable[[Place], asyncio.Protocol],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        limits, places = self._hub.limits, self._hub.places
+        tls = None
+        if context is not None:
+            tls = TlsSettings(
+                context=context, handshake_seconds=limits.auth_seconds, close_seconds=limits.close_seconds
             )
-        )
+        self._acceptors += [Acceptor(one, make, group=CHAT, places=places, tls=tls) for one in listeners]
 
     def _session(
-        self, wire: Wire, peer: str, forwarded: str, secure: bool, *, starttls: bool, websocket: bool
+        self, wire: Wire, place: Place, forwarded: str, secure: bool, *, starttls: bool, websocket: bool
     ) -> Session:
-        trusted = self._hub.trusted_proxies
+        trusted, peer = self._hub.trusted_proxies, place.address
         stream = ServerStream(
             WebSocketFraming(self._parsers) if websocket else TcpFraming(self._parsers),
             domain=self._hub.domain,
@@ -83,13 +87,14 @@ class XmppServer:
             starttls=starttls,
             new_id=self._hub.ids.object_id,
         )
-        session = Session(self._hub, stream, wire, peer=client_behind(peer, forwarded, trusted), websocket=websocket)
+        place.serve(client_behind(peer, forwarded, trusted))
+        session = Session(self._hub, stream, wire, peer=place.address, place=place, websocket=websocket)
         session.door = ("wss" if secure else "ws") if websocket else ("xmpps" if secure else "xmpp")
         return session
 
     def stop_listening(self) -> None:
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
     def stop_reading(self) -> None:
         """What was not read yet is not acknowledged, and will be sent again elsewhere."""
@@ -111,13 +116,6 @@ class XmppServer:
         for session in list(connected):
             session.abort()
         await gone(connected, LAST_SECONDS)
-
-
-def tls_limits(tls: ssl.SSLContext | None, limits: Limits) -> dict[str, Any]:
-    """How long TLS may take to begin and to end, as arguments of `create_server`."""
-    if tls is None:
-        return {}
-    return {"ssl_handshake_timeout": limits.auth_seconds, "ssl_shutdown_timeout": limits.close_seconds}
 
 
 async def gone(sessions: Collection[object], seconds: float) -> None:

@@ -21,6 +21,7 @@ from voxcube.server.c2s.outgoing import REQUEST, Outgoing
 from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.wire import NO_WIRE, Wire
 from voxcube.server.core.errors import TooManyRequests
+from voxcube.server.net.places import Place
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
 from voxcube.xmpp.framing import WS_PING
@@ -55,13 +56,13 @@ class Session(Outgoing):
 
     __slots__ = (
         *("_acks", "_busy", "_inbox", "_looked_away", "_reading", "_resume_seconds", "_settling", "_silent"),
-        *("_slowed", "_task", "_timer", "_uncounted", "_unread"),
+        *("_place", "_slowed", "_task", "_timer", "_unread"),
         *("app_id", "archives", "available", "bare", "carbons", "door"),
         *("flutter", "full", "js", "password_version", "peer", "pending", "presence", "rooms", "token_hash"),
         "turn",
     )
 
-    def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, websocket: bool) -> None:
+    def __init__(self, hub: Hub, stream: ServerStream, wire: Wire, *, peer: str, place: Place, websocket: bool) -> None:
         """`peer` is the client's IP address. Call `begin` as soon as the wire works."""
         super().__init__(hub, stream, wire, websocket=websocket)
         self.peer = peer
@@ -87,7 +88,7 @@ class Session(Outgoing):
         self._busy = False
         self._inbox: deque[Any] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._uncounted = True  # not among those of its address that have not logged in
+        self._place = place  # among the connections of its address that have not logged in
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
             hub.limits.auth_seconds, self._too_late
         )
@@ -95,17 +96,10 @@ class Session(Outgoing):
 
     def begin(self) -> None:
         """The wire works. An address that holds too many connections without a login gets no further ones."""
-        self._uncounted = False
-        over = self.hub.half_open.enter(self.peer)
-        if over > 1:
+        if self._place.over > 1:
             self.abort()
-        elif over > 0:
+        elif self._place.over > 0:
             self.fail("policy-violation", "too many connections from your address that have not logged in")
-
-    def _no_longer_half_open(self) -> None:
-        if not self._uncounted:
-            self._uncounted = True
-            self.hub.half_open.leave(self.peer)
 
     @property
     def official_sdk(self) -> bool:
@@ -231,7 +225,7 @@ class Session(Outgoing):
             self.user_id, self.app_id = who
             self.token_hash = admission.token_hash
             self.password_version = admission.password_version
-            self._no_longer_half_open()
+            self._place.leave()
             self.hub.came(self)
             self.hub.user_sessions.enter(self)
             self._set_timer(self.hub.limits.auth_seconds)  # to bind
@@ -561,7 +555,6 @@ class Session(Outgoing):
             self._detach()
             return
         self.end()
-        self._no_longer_half_open()
         self.hub.connected.discard(self)
 
     def end(self) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from voxcube.server.c2s.session import Session
 from voxcube.server.c2s.wire import Wire
+from voxcube.server.net.places import Place
 
-# Makes the session of a new connection: (wire, peer address, the peer's X-Forwarded-For or "").
-SessionMaker = Callable[[Wire, str, str], Session]
+# Makes the session of a new connection: (wire, its place, the peer's X-Forwarded-For or "").
+SessionMaker = Callable[[Wire, Place, str], Session]
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,12 @@ log = logging.getLogger(__name__)
 class TcpConnection(asyncio.Protocol):
     """Bytes in, bytes out."""
 
-    __slots__ = ("_is_gone", "_make", "_session", "_starttls", "_transport", "_upgrade", "write")
+    __slots__ = ("_is_gone", "_make", "_place", "_session", "_starttls", "_transport", "_upgrade", "write")
 
-    def __init__(self, make: SessionMaker, starttls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, make: SessionMaker, place: Place, starttls: ssl.SSLContext | None = None) -> None:
         """`starttls` is what TLS is made with when the stream asks for it."""
         self._make = make
+        self._place = place
         self._starttls = starttls
         self._upgrade: asyncio.Task[None] | None = None  # while TLS is negotiated
         self._is_gone = False
@@ -35,7 +37,7 @@ class TcpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self.write = transport.write  # type: ignore[attr-defined]
-        self._session = self._make(self, peer_address(transport), "")
+        self._session = self._make(self, self._place, "")
         self._session.begin()
 
     def data_received(self, data: bytes) -> None:
@@ -51,6 +53,7 @@ class TcpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._is_gone:
             self._is_gone = True
+            self._place.close()
             self._session.lost(self)
 
     def pause_writing(self) -> None:
@@ -126,9 +129,3 @@ class TcpConnection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._transport.is_closing():
             self._transport.resume_reading()
-
-
-def peer_address(transport: asyncio.BaseTransport) -> str:
-    """The IP address of the other end, "" when it has gone already."""
-    name = transport.get_extra_info("peername")
-    return str(name[0]) if name else ""

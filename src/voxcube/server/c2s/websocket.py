@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from voxcube.server.c2s.session import Session
-from voxcube.server.c2s.tcp import SessionMaker, peer_address
+from voxcube.server.c2s.tcp import SessionMaker
+from voxcube.server.net.places import Place
 from voxcube.xmpp.websocket_frames import (
     BINARY,
     CLOSE,
@@ -34,12 +35,15 @@ class WebSocketConnection(asyncio.Protocol):
 
     __slots__ = (
         *("_answering", "_code", "_controls", "_deadline", "_frames", "_head", "_make", "_origins"),
-        *("_paused", "_pong", "_seconds", "_sent_close", "_session", "_transport", "write"),
+        *("_paused", "_place", "_pong", "_seconds", "_sent_close", "_session", "_transport", "write"),
     )
 
-    def __init__(self, make: SessionMaker, *, origins: Collection[str] = ("*",), upgrade_seconds: float = 30.0) -> None:
+    def __init__(
+        self, make: SessionMaker, place: Place, *, origins: Collection[str] = ("*",), upgrade_seconds: float = 30.0
+    ) -> None:
         """`origins`: web pages that may connect. `upgrade_seconds`: for the whole opening handshake."""
         self._make = make
+        self._place = place
         self._origins = origins
         self._seconds = upgrade_seconds
         self._transport: Any = None
@@ -97,7 +101,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._stop_timer()
         self._frames = FrameReader(MAX_FRAME)
         self.write(upgrade.response)
-        self._session = self._make(self, peer_address(self._transport), upgrade.forwarded)
+        self._session = self._make(self, self._place, upgrade.forwarded)
         self._session.begin()
         if len(head) > size:
             self.data_received(bytes(head[size:]))
@@ -177,6 +181,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._place.close()
         if self._session is not None:
             self._session.lost(self)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,12 +19,16 @@ from voxcube.server.core.clock import SystemClock
 from voxcube.server.core.errors import BadRequest, Forbidden, NotFound, SessionRequired, Unauthorized
 from voxcube.server.core.rates import Rate
 from voxcube.server.rest.auth import CARRIED, EXPIRATION, Authenticate, Authenticator
+from voxcube.server.rest.budget import Budget, Holding
 from voxcube.server.rest.errors import Failures, error_response, json_response
-from voxcube.server.rest.normalise import Limits, Parameters, normalise
+from voxcube.server.rest.normalise import Limits, Parameters, check_query, normalise
+from voxcube.server.rest.peer import PUBLIC_FOLDERS, Confidential, is_public
 from voxcube.server.rest.route import Call, Caller, Carried, Route
 from voxcube.server.rest.shape import fit
 from voxcube.server.rest.throttle import Throttle, address_of
 
+DOWNLOADS = "/blobs/"  # official SDKs put the session token into URLs of private files (rest §8.4)
+SMALL_BODY = 16 * 1024  # bytes that every request may hold, however many others there are
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_HEADERS = (
     "Content-Type",
@@ -52,6 +57,8 @@ def create_app(
     requests: dict[tuple[str, str, int], int] | None = None,
     user_rate: Rate | None = None,
     address_rate: Rate | None = None,
+    unfinished: Budget | None = None,
+    insecure_credentials: bool = False,
 ) -> ASGIApp:
     """The application for ``routes``.
 
@@ -59,16 +66,18 @@ def create_app(
     ``origins`` are those that browsers may call from. ``more`` are routes that are no API calls (pages, metrics).
     ``unavailable`` are the errors that mean "try again later" (the database is away): answered 503.
     ``requests`` is where requests are counted, by method, route and status. ``user_rate`` and ``address_rate`` are how
-    many requests each user and each address may make; without them any number.
+    many requests each user and each address may make; without them any number. ``unfinished`` is what bodies that are
+    not complete may hold. ``insecure_credentials`` permits passwords and tokens in clear from other hosts.
     """
     limits = limits or Limits()
+    unfinished = unfinished or bodies_budget(limits)
     failures = Failures(unavailable)
     endless = Rate(SystemClock(), 0, 0)
     app = Starlette(
         routes=[
             StarletteRoute("/health", _health(health, failures), methods=["GET"]),
             *(
-                StarletteRoute(route.path, _endpoint(route, limits, failures), methods=[route.method])
+                StarletteRoute(route.path, _endpoint(route, limits, failures, unfinished), methods=[route.method])
                 for route in routes
             ),
             *more,
@@ -85,6 +94,7 @@ def create_app(
             ),
             Middleware(CatchAll, failures=failures),
             Middleware(CanonicalPath),
+            Middleware(Confidential, failures=failures, insecure=insecure_credentials),
             Middleware(Authenticate, sessions=sessions, failures=failures),
             Middleware(Throttle, users=user_rate or endless, addresses=address_rate or endless, failures=failures),
         ],
@@ -93,6 +103,24 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def target_path(scope: Scope) -> str:
+    """The path of a request target in origin form, absolute form or asterisk form (RFC 9112 §3.2).
+
+    Raises BadRequest.
+    """
+    path: str = scope["path"]
+    if not path.startswith("/"):
+        raw: bytes = scope.get("raw_path") or path.encode()
+        absolute = re.match(rb"(?i)https?://[^/?#]+(/[^?#]*)?$", raw)
+        if absolute is not None:
+            path = unquote((absolute[1] or b"/").decode("ascii", "replace"))
+        elif path != "*" or scope["method"] != "OPTIONS":
+            raise BadRequest("Malformed request target")
+    if any(character < " " or character in "\x7f\ufffd" for character in path):
+        raise BadRequest("The path contains a control character, or is not valid UTF-8")
+    return re.sub("/{2,}", "/", path)
 
 
 def canonical(path: str) -> tuple[str, bool]:
@@ -116,7 +144,11 @@ class CanonicalPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path, suffixed = canonical(scope["path"])
+            try:
+                path, suffixed = canonical(target_path(scope))
+            except BadRequest as error:
+                await error_response(error)(scope, receive, send)
+                return
             scope = {**scope, "path": path, JSON_SUFFIX: suffixed}
         await self._app(scope, receive, send)
 
@@ -158,21 +190,30 @@ class CatchAll:
             await self._failures.response(error, scope)(scope, receive, send)
 
 
-def _endpoint(route: Route, limits: Limits, failures: Failures) -> Callable[[Request], Awaitable[Response]]:
+def bodies_budget(limits: Limits) -> Budget:
+    """At least four of the largest bodies of one address, and four times as much of all."""
+    of_address = max(16 * 1024 * 1024, 4 * limits.body)
+    return Budget(4 * of_address, of_address, free=SMALL_BODY)
+
+
+def _endpoint(
+    route: Route, limits: Limits, failures: Failures, unfinished: Budget
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         request.scope[ROUTE][0] = route.path
         try:
-            return json_response(await _answer(route, request, limits), route.status)
+            return json_response(await _answer(route, request, limits, unfinished), route.status)
         except Exception as error:
             return failures.response(error, request.scope)
 
     return endpoint
 
 
-async def _answer(route: Route, request: Request, limits: Limits) -> object:
+async def _answer(route: Route, request: Request, limits: Limits, unfinished: Budget) -> object:
     carried: Carried = request.scope[CARRIED]
     admit(route.caller, carried)  # before the body: a stranger has no work done for them
-    parameters = await _parameters(request, limits)
+    with unfinished.hold(address_of(request.scope)) as holding:
+        parameters = await _parameters(request, limits, holding)
     call = Call(
         params=fit(route.request, parameters.tree),
         carried=carried,
@@ -202,7 +243,7 @@ def admit(caller: Caller, carried: Carried) -> None:
         raise Forbidden("Forbidden. Need user.")
 
 
-async def _parameters(request: Request, limits: Limits) -> Parameters:
+async def _parameters(request: Request, limits: Limits, holding: Holding) -> Parameters:
     """Reads the body, which may come with any method (rest §1.4), but never more of it than the limit."""
     body = bytearray()
     try:
@@ -210,8 +251,11 @@ async def _parameters(request: Request, limits: Limits) -> Parameters:
             body += piece
             if len(body) > limits.body:
                 raise BadRequest(f"Request body is too large (maximum is {limits.body} bytes)")
+            holding.grow_to(len(body))
     except ClientDisconnect:
         raise BadRequest("Request body is incomplete") from None
+    if query := request.scope["query_string"]:
+        check_query(query, limits, token=request.scope["path"].startswith(DOWNLOADS))
     return normalise(request.scope["query_string"], request.headers.get("content-type", ""), bytes(body), limits)
 
 
@@ -230,4 +274,22 @@ def _health(
 
 
 async def _unknown_path(request: Request, error: Exception) -> Response:
-    return error_response(NotFound("The requested resource does not exist"))
+    """No such path, or not with this method: of an API route 404 all the same (quirks A3), with what it allows."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= getattr(route, "methods", None) or set()
+    if request.scope["path"] == "*":
+        allowed = set(METHODS)
+    if not allowed:
+        return error_response(NotFound("The requested resource does not exist"))
+    headers = {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+    if request.method == "OPTIONS":
+        response = json_response({})
+    elif is_public(request.scope["path"], PUBLIC_FOLDERS):
+        response = json_response({"errors": {"base": ["Method not allowed"]}}, 405)
+    else:
+        response = error_response(NotFound("The requested resource does not exist"))
+    response.headers.update(headers)
+    return response

@@ -28,11 +28,13 @@ STATUS: dict[type[errors.DomainError], int] = {
 }
 
 JSON = "application/json; charset=utf-8"
+#: Answers are private: no cache keeps them, and no browser takes them for anything but JSON.
+PRIVATE = {"Content-Type": JSON, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def json_response(body: object, status: int = 200) -> Response:
     """``body`` (a struct, dict or list) as JSON."""
-    return Response(msgspec.json.encode(body), status, media_type=None, headers={"Content-Type": JSON})
+    return Response(msgspec.json.encode(body), status, media_type=None, headers=PRIVATE)
 
 
 def status_of(error: errors.DomainError) -> int:

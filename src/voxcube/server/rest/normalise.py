@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from voxcube.server.core.errors import BadRequest
+from voxcube.server.core.errors import BadRequest, Invalid
 
 Tree = dict[str, Any]
 
@@ -40,6 +40,8 @@ class Parameters:
 
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+# XML 1.0 §2.2: whatever comes by REST must be able to go out over XMPP.
+_NOT_IN_XML = re.compile("[^\\t\\n\\r -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 
@@ -47,7 +49,7 @@ def normalise(query: bytes, content_type: str, body: bytes, limits: Limits | Non
     """The parameters of one request.
 
     Raises ``BadRequest``: broken JSON, percent-encoding that is not UTF-8, NUL, a body that is not an object, a bound
-    exceeded.
+    exceeded. Raises ``Invalid``: any other character that XML cannot carry.
     """
     limits = limits or Limits()
     if len(body) > limits.body:
@@ -55,6 +57,27 @@ def normalise(query: bytes, content_type: str, body: bytes, limits: Limits | Non
     found = _pairs_to_tree(_urlencoded(query, limits), limits) if query else {}
     sent = _body(content_type, body, limits) if body else {}
     return Parameters(_merge(found, sent) if found else sent, sent)
+
+
+#: Names of passwords, tokens, keys and signatures, in lower case without `-` and `_`.
+CREDENTIALS = frozenset(
+    (
+        *("password", "oldpassword", "authkey", "authsecret", "signature", "token", "cbtoken", "cbauthkey"),
+        *("accesstoken", "secret", "adminapikey", "cbadministrationapikey", "authorization"),
+    )
+)
+
+
+def check_query(query: bytes, limits: Limits, *, token: bool = False) -> None:
+    """URLs end in logs, histories and Referer headers: a query with a credential is refused.
+
+    `token`: whether a session token is taken all the same. Raises Invalid, BadRequest.
+    """
+    for name, _ in _urlencoded(query, limits):
+        for part in re.split(r"[\[\]]+", name):
+            plain = part.strip().lower().replace("-", "").replace("_", "")
+            if plain in CREDENTIALS and not (token and name == "token"):
+                raise Invalid(f"{part} must not be in the URL, which ends in logs: send it in the body or in a header")
 
 
 def _body(content_type: str, body: bytes, limits: Limits) -> Tree:
@@ -124,8 +147,11 @@ def _check(tree: Tree, limits: Limits) -> None:
 
 
 def _check_text(text: str) -> None:
-    if "\0" in text:
-        raise BadRequest("Request contains a NUL character")
+    found = _NOT_IN_XML.search(text)
+    if found is not None:
+        if found[0] == "\0":
+            raise BadRequest("Request contains a NUL character")
+        raise Invalid(f"Request contains the character U+{ord(found[0]):04X}, which chat messages cannot carry")
 
 
 def _urlencoded(data: bytes, limits: Limits) -> Iterable[tuple[str, str]]:

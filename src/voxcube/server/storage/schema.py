@@ -127,6 +127,17 @@ tokens = Table(
     Index("tokens_expiry", "expires_at"),
 )
 
+# Signatures with a nonce that have opened a session, until their time is over (rest §3.2).
+used_signatures = Table(
+    "used_signatures",
+    metadata,
+    _int("app_id"),
+    Column("signature", Text, nullable=False),
+    _int("expires_at"),
+    PrimaryKeyConstraint("app_id", "signature"),
+    Index("used_signatures_expiry", "expires_at"),
+)
+
 dialogs = Table(
     "dialogs",
     metadata,

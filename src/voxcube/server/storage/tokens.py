@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, false, insert, not_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert  # SQLite's compiler renders its ON CONFLICT as well
 
 from voxcube.server.core.models import Session
 from voxcube.server.storage.database import Database, Row, Tx
-from voxcube.server.storage.schema import tokens
+from voxcube.server.storage.schema import tokens, used_signatures
 from voxcube.server.storage.sql import Query, in_list
 
 _COLUMNS = (
@@ -56,6 +57,26 @@ _EXTEND_LIVE = Query(
     *("hashes", "now", "before", "until"),
 )
 _WHICH_LIVE = Query(select(*_ENDED).where(*_LIVE), "hashes", "now")
+
+_OF_SIGNATURE = (
+    used_signatures.c.app_id == bindparam("app"),
+    used_signatures.c.signature == bindparam("signature"),
+)
+_IS_USED = Query(
+    select(used_signatures.c.expires_at).where(*_OF_SIGNATURE, used_signatures.c.expires_at > bindparam("now")),
+    *("app", "signature", "now"),
+)
+_FORGET = Query(
+    delete(used_signatures).where(*_OF_SIGNATURE, used_signatures.c.expires_at <= bindparam("now")),
+    *("app", "signature", "now"),
+)
+_USE = Query(
+    upsert(used_signatures)
+    .values(app_id=bindparam("app"), signature=bindparam("signature"), expires_at=bindparam("until"))
+    .on_conflict_do_nothing(index_elements=["app_id", "signature"]),
+    *("app", "signature", "until"),
+)
+_DELETE_USED = Query(delete(used_signatures).where(used_signatures.c.expires_at <= bindparam("now")), "now")
 
 Ended = tuple[int, str]  # user (0 = none) and hash of a token that was destroyed
 
@@ -118,8 +139,18 @@ class TokenStore:
         return set(_ended(await tx.fetch(_WHICH_LIVE, list(hashes), now)))
 
     async def delete_expired(self, tx: Tx, now: int) -> int:
-        """Removes sessions whose life is over."""
+        """Removes sessions whose life is over, and signatures whose time is."""
+        await tx.execute(_DELETE_USED, now)
         return await tx.execute(_DELETE_EXPIRED, now)
+
+    async def is_used(self, app_id: int, signature: str, now: int) -> bool:
+        """Whether a signature has opened a session before."""
+        return await self._database.row(_IS_USED, app_id, signature, now) is not None
+
+    async def use(self, tx: Tx, app_id: int, signature: str, *, now: int, until: int) -> bool:
+        """Remember a signature; False when it is remembered already."""
+        await tx.execute(_FORGET, app_id, signature, now)
+        return await tx.execute(_USE, app_id, signature, until) == 1
 
 
 def _session(row: Row) -> Session:

@@ -64,6 +64,7 @@ def routes(service: SessionService) -> list[Route]:
             auth_key=params.auth_key or "",
             credentials=_credentials(params.user, params.provider),
             signature=params.signature,
+            nonce=params.nonce,
             timestamp=params.timestamp,
             signed=call.body,
             address=call.address,

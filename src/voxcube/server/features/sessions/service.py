@@ -39,6 +39,7 @@ LIFETIME = 2 * 3600  # seconds (rest §3.1)
 GUEST_LIFETIME = 24 * 3600  # seconds, whatever the guest does (rest §3.1)
 AT_ONCE = 500  # tokens of connected users extended in one transaction
 EXTEND_AFTER = 60  # seconds a session's end must have to move before that is written
+REPLAYED = "This signature has opened a session before: sign each request with a new nonce"
 SIGNED_WITHIN = 3600  # seconds between a signed request's timestamp and now, either way
 
 
@@ -147,6 +148,7 @@ class SessionService:
         auth_key: str,
         credentials: Credentials | Guest | None,
         signature: str | None = None,
+        nonce: str | None = None,
         timestamp: int | None = None,
         signed: Mapping[str, Any] | None = None,
         address: str = "",
@@ -159,19 +161,25 @@ class SessionService:
         app = await self._cache.app_by_auth_key(auth_key)
         if app is None or app.id != app_id:
             raise Invalid("Bad credentials")
+        used = ""
         if signature and app.auth_secret:
             if not is_signed(app.auth_secret, signed or {}, signature):
                 raise Invalid("Unexpected signature")
             # Only under a signature does the time say anything; a wrong clock alone keeps nobody out.
             if timestamp is not None and abs(_seconds(timestamp) - self._clock.now()) > SIGNED_WITHIN:
                 raise Invalid("Unexpected timestamp")
+            # A nonce makes each request another one, and the signature covers it: so it stands for the nonce.
+            if nonce:
+                used = signature.lower()
+                if await self._tokens.is_used(app.id, used, self._clock.now()):
+                    raise Invalid(REPLAYED)
         user: User | None
         if isinstance(credentials, Guest):
             self._doorkeeper.sign_up(address)
             user = await self._accounts.create_guest(app, credentials.full_name)
         else:
             user = None if credentials is None else await self._identify(app, credentials, address, create=True)
-        return await self._open(app.id, user)
+        return await self._open(app.id, user, used)
 
     async def login(
         self, session: Session, token: str, credentials: Credentials, *, address: str = ""
@@ -338,7 +346,8 @@ class SessionService:
             return await self._users.by_login(app_id, credentials.login)
         return await self._users.by_email(app_id, credentials.email or "")
 
-    async def _open(self, app_id: int, user: User | None) -> Opened:
+    async def _open(self, app_id: int, user: User | None, signature: str = "") -> Opened:
+        """`signature`: that of the request, if it may open no other session. Raises Invalid."""
         token = self._ids.token()
         now = self._clock.now()
         guest = user is not None and user.is_guest
@@ -355,6 +364,10 @@ class SessionService:
 
         async def open_(tx: Tx) -> None:
             await self._touch(tx, app_id, user, now)
+            # Behind everything that may refuse the request, which may then be sent again as it is.
+            until = now + 2 * SIGNED_WITHIN  # the timestamp may be an hour ahead
+            if signature and not await self._tokens.use(tx, app_id, signature, now=now, until=until):
+                raise Invalid(REPLAYED)
             await self._tokens.insert(tx, token, session)
 
         await self._transactions.run(open_)
