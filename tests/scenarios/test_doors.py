@@ -161,8 +161,7 @@ async def test_a_token_is_a_password(node: Node) -> None:
 
 @pytest.mark.parametrize("door", ["xmpp", "ws"])
 async def test_no_password_in_clear_from_elsewhere(node: Node, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "tcp" if door == "xmpp" else "websocket"
-    monkeypatch.setattr(f"voxcube.server.c2s.{module}.peer_address", lambda transport: "192.0.2.7")
+    monkeypatch.setattr("voxcube.server.net.acceptor.peer_address", lambda name: "192.0.2.7")
     peer = await node.connect(door)
     features = await peer.open()
     assert [child.name for child in features.elements()] == ["mechanisms"]
@@ -174,8 +173,7 @@ async def test_no_password_in_clear_from_elsewhere(node: Node, door: str, monkey
 
 @pytest.mark.parametrize("door", ["xmpps", "wss"])
 async def test_on_encrypted_doors_from_anywhere(node: Node, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "tcp" if door == "xmpps" else "websocket"
-    monkeypatch.setattr(f"voxcube.server.c2s.{module}.peer_address", lambda transport: "192.0.2.7")
+    monkeypatch.setattr("voxcube.server.net.acceptor.peer_address", lambda name: "192.0.2.7")
     peer = await node.connect(door)
     assert "<mechanism>PLAIN</mechanism>" in to_xml(await peer.open())
     monkeypatch.undo()
