@@ -275,3 +275,19 @@ async def test_system_messages(talk: Talk) -> None:
     [message] = await talk.event("bob", "system", made["messageId"])
     assert message["userId"] == ann
     assert (message["extension"]["dialogId"], message["extension"]["n"]) == ("d", "5")
+
+
+async def test_pages_that_are_cut_for_their_size_lead_to_every_message(talk: Talk) -> None:
+    dialog_id = await talk.dialog("group")
+    async with await talk.node.rest_login(talk.people["bob"]) as rest:
+        for number in range(30):
+            body = {"chat_dialog_id": dialog_id, "message": f"{number:02}" + "x" * 200_000}
+            assert (await rest.post("/chat/Message", json=body)).status_code == 201
+    seen: list[str] = []
+    while True:
+        query = {"chat_dialog_id": dialog_id, "mark_as_read": 0, "sort_desc": "date_sent", "skip": len(seen)}
+        found = await talk.call("ann", "chat.message.list", query)
+        seen += [item["message"][:2] for item in found["items"]]
+        if len(found["items"]) < found["limit"]:
+            break
+    assert sorted(seen) == [f"{number:02}" for number in range(30)]

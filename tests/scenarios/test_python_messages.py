@@ -454,3 +454,16 @@ async def test_a_system_message_over_rest(meeting: Meeting) -> None:
     assert (await next_of(messages)).body == "a message"
     with pytest.raises((ValidationFailed, NotFound)):
         await ann.messages.send_system(99_999_999, event="x")
+
+
+async def test_pages_that_are_cut_for_their_size_lead_to_every_message(meeting: Meeting) -> None:
+    ann, bob = await meeting.come(online=False), await meeting.come(online=False)
+    group = await group_of(ann, bob)
+    sent = [(await bob.messages.create(dialog_id=group.id, body=f"{n:02}" + "x" * 200_000)).id for n in range(30)]
+    page = await ann.messages.list(group.id, mark_as_read=False)
+    assert page.is_full
+    assert page.limit == len(page) < len(sent)
+    assert await ann.messages.count(group.id) == len(sent)
+    for newest_first in (True, False):
+        found = [one.id async for one in ann.messages.iterate(group.id, newest_first=newest_first, mark_as_read=False)]
+        assert sorted(found) == sorted(sent)

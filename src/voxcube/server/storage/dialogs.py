@@ -12,6 +12,7 @@ from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
 from voxcube.server.core.listing import Listing
 from voxcube.server.core.models import Dialog, DialogType, Member, pair_key
+from voxcube.server.core.pages import ID_BYTES, text_bytes, within
 from voxcube.server.storage import inbox, listed
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.inbox import VIEWER
@@ -175,12 +176,13 @@ class DialogStore:
     async def page(self, app_id: int, viewer: int, listing: Listing, own: int) -> tuple[int, list[DialogView]]:
         """How many dialogs of the user's list meet the conditions (on FILTERS), and one page of them.
 
-        ``own`` is the fact LISTED of `inbox.py`.
+        ``own`` is the fact LISTED of `inbox.py`. Fewer than the limit come where the list ends, or where they fill a
+        page (`core.pages`): the number of all tells which.
         """
 
         async def read(tx: Tx) -> tuple[int, list[DialogView]]:
             total, ids = await listed.page(tx, app_id, viewer, listing, own)
-            return total, await _views(tx, app_id, viewer, ids)
+            return total, within(await _views(tx, app_id, viewer, ids), _bytes_on_page)
 
         return await self._database.look(read, scanning=listed.scans(listing), user=viewer)
 
@@ -234,6 +236,14 @@ class DialogStore:
     async def show(self, tx: Tx, dialog_id: str, user_id: int) -> None:
         """Brings a dialog back into a member's list."""
         await tx.execute(_SHOW, dialog_id, user_id)
+
+
+def _bytes_on_page(view: DialogView) -> int:
+    """About how many bytes a dialog takes on a page: its texts, and the lists of its people."""
+    dialog = view.dialog
+    inner = [*(dialog.extensions or {}).values(), *(dialog.data or {}).values(), *dialog.pinned]
+    texts = text_bytes((dialog.name, dialog.description, dialog.photo, view.last_body, *inner))
+    return texts + ID_BYTES * (len(view.occupants) + len(view.admins))
 
 
 async def _views(tx: Tx, app_id: int, viewer: int, ids: list[str]) -> list[DialogView]:

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, func, not_, s
 
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import Message, StoredMessage
+from voxcube.server.core.pages import ID_BYTES, PageBudget, text_bytes, within
 from voxcube.server.storage.audience import add_audience
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import Comparable, OwnClause, Shape, memoised, paged, shape, values, where
@@ -23,6 +24,7 @@ _NAMES = (
     *("created_at", "updated_at", "edited_at", "attachments", "properties"),
 )
 _COLUMNS = tuple(messages.c[name] for name in _NAMES)
+FEW = 20  # messages that are read at once, whatever their size
 NEAR = 2000  # so many of the newest messages are rather sorted than looked for along the dates
 
 #: What a page can be filtered by; `properties` by key.
@@ -101,6 +103,7 @@ _UP_TO = Query(
     ),
     *("step", "last", "dialog", "time"),
 )
+_AT = (_NAMES.index("dialog_id"), _NAMES.index("seq"))
 _STORED = bulk_select(messages, ["dialog_id", "seq"], *_NAMES)
 
 
@@ -112,22 +115,32 @@ class HistoryStore:
 
     async def page(
         self, *, app_id: int, dialog_id: str, viewer: int, after: int, last: int, listing: Listing
-    ) -> list[StoredMessage]:
+    ) -> tuple[list[StoredMessage], bool]:
         """Messages of a dialog that the viewer has not deleted, with a seq above ``after``; ``last`` is the newest's.
 
-        Sorted by ``date_sent`` unless ordered otherwise; ties by order of arrival (rest §7.2).
+        Sorted by ``date_sent`` unless ordered otherwise; ties by order of arrival (rest §7.2). Also whether the page
+        was cut because these messages fill it (`core.pages`).
         """
         order = listing.order or Order("date_sent")
         wanted = _prepared(listing.conditions)
         reach = await self._reach(dialog_id, after, last, wanted)
 
-        async def read(tx: Tx) -> list[StoredMessage]:
+        async def read(tx: Tx) -> tuple[list[StoredMessage], bool]:
             query = _page(shape(wanted), order.field, order.descending, reach.form)
             scope = (dialog_id, app_id, reach.after, viewer, *reach.more)
-            rows = await tx.fetch(query, *scope, *values(wanted), listing.limit, listing.skip)
+            asked = (*scope, *values(wanted), listing.limit, listing.skip)
+            budget = PageBudget()
+            if listing.limit <= FEW:
+                rows = await tx.fetch(query, *asked)
+            else:
+                rows = await tx.fetch_until(budget.full, query, *asked)
             found = [_stored(row) for row in rows]
             await add_audience(tx, viewer, found)
-            return found
+            if listing.limit <= FEW:
+                return found, False
+            fitting = [stored for _, stored in within(list(zip(rows, found, strict=True)), _bytes_on_page)]
+            full = budget.is_full or len(fitting) < len(found)
+            return fitting, full and len(fitting) < listing.limit
 
         return await self._database.look(read, scanning=_scans(wanted, order, listing.skip, reach), user=viewer)
 
@@ -165,11 +178,22 @@ class HistoryStore:
         few = reach.form != "far" or any(_names_ids(one) for one in wanted)
         return await self._database.look(read, scanning=not (arithmetic or few), user=viewer)
 
-    async def stored(self, viewer: int, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], StoredMessage]:
-        """Messages by dialog and seq, as far as they are still there."""
+    async def stored(
+        self, viewer: int, places: Sequence[tuple[str, int]], budget: PageBudget
+    ) -> dict[tuple[str, int], StoredMessage]:
+        """Messages by dialog and seq, as far as they are still there, up to the one that fills the page."""
 
         async def read(tx: Tx) -> dict[tuple[str, int], StoredMessage]:
-            found = [_stored(row) for row in await tx.pick(_STORED, sorted(places))]
+            found: list[StoredMessage] = []
+            for start in range(0, len(places), FEW):
+                piece = places[start : start + FEW]
+                rows = {(row[_AT[0]], row[_AT[1]]): row for row in await tx.pick(_STORED, sorted(piece))}
+                for place in piece:
+                    if place in rows and not budget.is_full:
+                        budget.full(rows[place])
+                        found.append(_stored(rows[place]))
+                if budget.is_full:
+                    break
             by_dialog: dict[str, list[StoredMessage]] = {}
             for stored in found:
                 by_dialog.setdefault(stored.message.dialog_id, []).append(stored)
@@ -178,6 +202,12 @@ class HistoryStore:
             return {(stored.message.dialog_id, stored.message.seq): stored for stored in found}
 
         return await self._database.read(read)
+
+
+def _bytes_on_page(read: tuple[Row, StoredMessage]) -> int:
+    """About how many bytes a message takes on a page: its texts, and the lists of its readers."""
+    row, stored = read
+    return text_bytes(row) + ID_BYTES * (len(stored.read_ids) + len(stored.delivered_ids))
 
 
 def _scans(wanted: Sequence[Condition], order: Order, skip: int, reach: _Reach) -> bool:

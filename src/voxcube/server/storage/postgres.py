@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 LANES = 4
 READERS = 8
+PIECE = 50  # rows of a long page read at once: 13 MB where each has the largest text
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 60.0  # a network that swallows packets is an outage too
 
@@ -88,6 +89,20 @@ class PostgresTx:
     async def fetch(self, query: Query, *args: Any) -> list[Row]:
         text, arrange = query.compiled("postgresql")
         found: list[Row] = await self._connection.fetch(text, *arrange(args))
+        return found
+
+    async def fetch_until(self, full: Callable[[Row], bool], query: Query, *args: Any) -> list[Row]:
+        text, arrange = query.compiled("postgresql")
+        found: list[Row] = []
+        async with self._connection.transaction():  # a cursor lives in one
+            cursor = await self._connection.cursor(text, *arrange(args))
+            while piece := await cursor.fetch(PIECE):
+                for row in piece:
+                    found.append(row)
+                    if full(row):
+                        return found
+                if len(piece) < PIECE:
+                    break
         return found
 
     async def row(self, query: Query, *args: Any) -> Row | None:

@@ -96,6 +96,16 @@ class SqliteTx:
         text, arrange = query.compiled("sqlite")
         return self._connection.execute(text, arrange(args)).fetchall()
 
+    async def fetch_until(self, full: Callable[[Row], bool], query: Query, *args: Any) -> list[Row]:
+        text, arrange = query.compiled("sqlite")
+        found: list[Row] = []
+        with contextlib.closing(self._connection.execute(text, arrange(args))) as cursor:
+            for row in cursor:
+                found.append(row)
+                if full(row):
+                    break
+        return found
+
     async def row(self, query: Query, *args: Any) -> Row | None:
         found = await self.fetch(query, *args)
         return found[0] if found else None

@@ -117,7 +117,9 @@ def routes(service: DialogService, domain: str) -> list[Route]:
         if call.params.count:
             return CountAnswer(Count(await service.count(call.app_id, call.user_id, asked)))
         total, dialogs = await service.page(call.app_id, call.user_id, asked)
-        return DialogsAnswer(total, asked.skip, asked.limit, [dialog_body(seen, domain) for seen in dialogs])
+        # Of a page that was cut for its size the limit is what it holds, so that clients ask for more.
+        limit = len(dialogs) if dialogs and asked.skip + len(dialogs) < total else asked.limit
+        return DialogsAnswer(total, asked.skip, limit, [dialog_body(seen, domain) for seen in dialogs])
 
     async def get(call: Call[msgspec.Struct]) -> DialogBody:
         return dialog_body(await service.get(call.app_id, call.user_id, call.object_id("id")), domain)

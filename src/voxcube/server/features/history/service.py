@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voxcube.server.core.listing import Listing, Order
 from voxcube.server.core.models import Dialog, Member, StoredMessage
@@ -18,7 +18,8 @@ PREVIEW = 20  # messages that a stranger may see (rest §7.2)
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Messages of one dialog, with the listing that was applied."""
+    """Messages of one dialog, with the listing that was applied: of a page that was cut for its size (`core.pages`) the
+    limit is the number of its messages, so that more may follow."""
 
     dialog: Dialog
     messages: Sequence[StoredMessage]
@@ -52,7 +53,7 @@ class HistoryService:
         dialog, member = await self._dialogs.readable(app_id, user_id, dialog_id, preview=preview)
         if preview:
             listing = Listing(order=Order("date_sent", True), limit=PREVIEW)
-        messages = await self._history.page(
+        messages, cut = await self._history.page(
             app_id=app_id,
             dialog_id=dialog_id,
             viewer=user_id,
@@ -64,7 +65,7 @@ class HistoryService:
             messages.reverse()
         elif mark_as_read:
             await self._mark_read(dialog_id, user_id, messages)
-        return MessagePage(dialog, messages, listing)
+        return MessagePage(dialog, messages, replace(listing, limit=len(messages)) if cut else listing)
 
     async def count(self, *, app_id: int, user_id: int, dialog_id: str, listing: Listing) -> int:
         """How many of a dialog's messages match. Raises NotFound, Forbidden."""

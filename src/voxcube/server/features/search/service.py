@@ -10,6 +10,7 @@ from voxcube.server.core.errors import Invalid
 from voxcube.server.core.ids import MAX_INTEGER_ID, is_object_id
 from voxcube.server.core.listing import Condition, Listing
 from voxcube.server.core.models import Dialog, StoredMessage
+from voxcube.server.core.pages import PAGE_BYTES, PageBudget
 from voxcube.server.features.dialogs.service import DialogService, SeenDialog
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.finding import Finder, Wanted
@@ -72,7 +73,8 @@ class SearchService:
         return Results(await self._messages(wanted, places), await self._named(wanted))
 
     async def _messages(self, wanted: Wanted, places: Sequence[tuple[str, int]]) -> list[tuple[Dialog, StoredMessage]]:
-        stored = await self._history.stored(wanted.viewer, places)
+        # The answer has all lists twice (rest §7.9).
+        stored = await self._history.stored(wanted.viewer, places, PageBudget(PAGE_BYTES // 2))
         ids = dict.fromkeys(dialog_id for dialog_id, _ in places)
         found = await asyncio.gather(*(self._store.by_id(wanted.app_id, dialog_id) for dialog_id in ids))
         dialogs = {dialog.id: dialog for dialog in found if dialog is not None}
