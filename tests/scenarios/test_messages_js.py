@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.js_user import JsError, JsUser
 from tests.support.node import PASSWORD, Node, Person, running
+from voxcube.server.core import pages
 
 KINDS = pytest.mark.parametrize("kind", ["private", "group"])
 
@@ -277,11 +278,14 @@ async def test_system_messages(talk: Talk) -> None:
     assert (message["extension"]["dialogId"], message["extension"]["n"]) == ("d", "5")
 
 
-async def test_pages_that_are_cut_for_their_size_lead_to_every_message(talk: Talk) -> None:
+async def test_pages_that_are_cut_for_their_size_lead_to_every_message(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_BYTES", 8000)  # the tests get what the SDK got in one line
     dialog_id = await talk.dialog("group")
     async with await talk.node.rest_login(talk.people["bob"]) as rest:
         for number in range(30):
-            body = {"chat_dialog_id": dialog_id, "message": f"{number:02}" + "x" * 200_000}
+            body = {"chat_dialog_id": dialog_id, "message": f"{number:02}" + "x" * 1000}
             assert (await rest.post("/chat/Message", json=body)).status_code == 201
     seen: list[str] = []
     while True:
