@@ -277,7 +277,7 @@ class World:
         transport = CheckedTransport(httpx.ASGITransport(self.http, raise_app_exceptions=False), self.contract)
         return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
 
-    async def login(self, user: User, app: App | None = None) -> httpx.AsyncClient:
+    async def login(self, user: User, app: App | None = None, *, password: str = PASSWORD) -> httpx.AsyncClient:
         """A client with a session of ``user``."""
         app = app or self.app
         answer = await self.client().post(
@@ -285,7 +285,7 @@ class World:
             json={
                 "application_id": app.id,
                 "auth_key": app.auth_key,
-                "user": {"login": user.login, "password": PASSWORD},
+                "user": {"login": user.login, "password": password},
             },
         )
         assert answer.status_code == 201, answer.text

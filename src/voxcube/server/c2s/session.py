@@ -21,6 +21,7 @@ from voxcube.server.c2s.outgoing import REQUEST, Outgoing
 from voxcube.server.c2s.pace import Pace
 from voxcube.server.c2s.wire import NO_WIRE, Wire
 from voxcube.server.core.errors import TooManyRequests
+from voxcube.server.core.precis import comparison_key
 from voxcube.server.net.places import Place
 from voxcube.xmpp import sm
 from voxcube.xmpp.errors import RemoteProtocolError
@@ -207,7 +208,7 @@ class Session(Outgoing):
 
     async def _authenticate(self, request: AuthRequest) -> None:
         self._set_timer(None)  # from here on it is we who take the time
-        who = parse_user_local(request.username)
+        who = parse_user_local(comparison_key(request.username))
         condition, text = "not-authorized", "Password not verified"
         admission = None
         try:

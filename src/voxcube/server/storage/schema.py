@@ -66,13 +66,13 @@ users = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     _int("app_id"),
     _text("login"),
-    _text("login_key"),  # case-folded, unique in the application
+    _text("login_key"),  # its comparison key (core.precis), unique in the application
     _text("email"),
     _text("email_key"),
     _text("password_hash"),
     _int("password_version", 0),  # rises with every change of the password
     _text("full_name"),
-    _text("name_key"),  # the full name, case-folded
+    _text("name_key"),  # of the full name
     _text("phone"),
     _text("website"),
     _text("custom_data"),

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, or_
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import Condition, Listing, Order
 from voxcube.server.core.models import DialogType, User
+from voxcube.server.core.precis import comparison_key
 from voxcube.server.storage.counters import next_value
 from voxcube.server.storage.database import Database, Row, Tx
 from voxcube.server.storage.listing import OwnClause, Shape, memoised, paged, shape, starts_with, values, where
@@ -87,6 +88,12 @@ _RAISE_VERSION = Query(
     .returning(users.c.password_version),
     *("app", "id", "hash", "now"),
 )
+_REPLACE_HASH = Query(
+    update(users)
+    .where(_APP, users.c.id == bindparam("id"), users.c.password_hash == bindparam("old"))
+    .values(password_hash=bindparam("new")),
+    *("app", "id", "old", "new"),
+)
 _DELETE = Query(delete(users).where(_APP, users.c.id == bindparam("id")), "app", "id")
 _UNTAG = Query(delete(user_tags).where(user_tags.c.user_id == bindparam("id")), "id")
 _TAG = bulk_insert(user_tags, "user_id", "tag", "app_id")
@@ -136,7 +143,7 @@ _AROUND = Query(
 _ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_SAME_APP, _IS_ONLINE), "app", "now")
 
 
-#: What a list can be filtered and sorted by; logins, addresses and names are compared without case.
+#: What a list can be filtered and sorted by; logins, addresses and names are compared by their keys.
 FILTERS: dict[str, ColumnElement[Any]] = {
     "id": users.c.id,
     "login": users.c.login_key,
@@ -194,11 +201,6 @@ def _update(names: tuple[str, ...]) -> Query:
     )
 
 
-def name_key(text: str) -> str:
-    """How logins, e-mail addresses and names are compared: without case (rest §4.1)."""
-    return text.casefold()
-
-
 class UserStore:
     """Reads and writes accounts. Every query carries the application."""
 
@@ -213,10 +215,18 @@ class UserStore:
         return [_user(row) for row in await self._database.fetch(_BY_IDS, app_id, list(ids))] if ids else []
 
     async def by_login(self, app_id: int, login: str) -> User | None:
-        return _one(await self._database.row(_BY_LOGIN, app_id, name_key(login)))
+        return await self._by_key(_BY_LOGIN, app_id, login)
 
     async def by_email(self, app_id: int, email: str) -> User | None:
-        return _one(await self._database.row(_BY_EMAIL, app_id, name_key(email)))
+        return await self._by_key(_BY_EMAIL, app_id, email)
+
+    async def _by_key(self, query: Query, app_id: int, text: str) -> User | None:
+        """Looked for as typed first where that makes a difference: of two accounts that are one by their keys now, one
+        has kept the key of an older version (migration 0016)."""
+        key, typed = comparison_key(text), text.casefold()
+        if typed != key and (row := await self._database.row(query, app_id, typed)) is not None:
+            return _user(row)
+        return _one(await self._database.row(query, app_id, key))
 
     async def by_external(self, app_id: int, external: str) -> User | None:
         """By the integer ``external_user_id``, otherwise by ``external_id``."""
@@ -244,14 +254,18 @@ class UserStore:
 
         return await self._database.look(read, scanning=_scans(listing), user=listing.asker)
 
-    async def taken(self, tx: Tx, user: User) -> list[str]:
-        """Which of a new user's unique fields belong to somebody else already."""
+    async def taken(self, tx: Tx, user: User, before: User | None = None) -> list[str]:
+        """Which of a user's unique fields belong to another user; only fields that differ from ``before``."""
         checks = (
-            ("login", _BY_LOGIN, user.login and name_key(user.login)),
-            ("email", _BY_EMAIL, user.email and name_key(user.email)),
+            ("login", _BY_LOGIN, user.login and comparison_key(user.login)),
+            ("email", _BY_EMAIL, user.email and comparison_key(user.email)),
             ("external_id", _BY_EXTERNAL, user.external_id),
         )
-        found = [(name, await tx.row(query, user.app_id, key)) for name, query, key in checks if key]
+        found = [
+            (name, await tx.row(query, user.app_id, key))
+            for name, query, key in checks
+            if key and (before is None or getattr(before, name) != getattr(user, name))
+        ]
         return [name for name, row in found if row is not None and row[0] != user.id]
 
     async def next_id(self, tx: Tx) -> int:
@@ -326,6 +340,10 @@ class UserStore:
         rows = await tx.fetch(_RAISE_VERSION, app_id, user_id, password_hash, now)
         return int(rows[0][0]) if rows else 0
 
+    async def replace_hash(self, tx: Tx, app_id: int, user_id: int, old: str, new: str) -> None:
+        """Store another hash of the same password, unless the password has been changed since."""
+        await tx.execute(_REPLACE_HASH, app_id, user_id, old, new)
+
     async def touch(self, tx: Tx, app_id: int, user_id: int, now: int, *, version: int | None = None) -> int:
         """Remembers that the user made a request at ``now``; returns how many users there were (0 or 1).
 
@@ -346,7 +364,7 @@ def _folded(condition: Condition) -> Condition:
     if condition.field not in _FOLDED:
         return condition
     value = condition.value
-    folded = [name_key(item) for item in value] if isinstance(value, list) else name_key(value)
+    folded = [comparison_key(item) for item in value] if isinstance(value, list) else comparison_key(value)
     return dataclasses.replace(condition, value=folded)
 
 
@@ -357,7 +375,7 @@ def _stored(attributes: Mapping[str, Any]) -> dict[str, Any]:
         values["user_tags"] = ",".join(values["user_tags"]) or None
     for name, key in (("login", "login_key"), ("email", "email_key"), ("full_name", "name_key")):
         if name in values:
-            values[key] = None if values[name] is None else name_key(values[name])
+            values[key] = None if values[name] is None else comparison_key(values[name])
     return values
 
 

@@ -21,12 +21,13 @@ from voxcube.server.core.errors import (
 )
 from voxcube.server.core.ids import MAX_INTEGER_ID, Ids
 from voxcube.server.core.models import Admission, App, Session, User
+from voxcube.server.core.precis import comparison_key
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.sessions.signature import is_signed
 from voxcube.server.features.users.doorkeeper import Doorkeeper
-from voxcube.server.features.users.fields import PASSWORD_MAX, name_problems
+from voxcube.server.features.users.fields import is_too_long_for_a_password, name_problems
 from voxcube.server.features.users.hash_queue import Lane
-from voxcube.server.features.users.passwords import Passwords
+from voxcube.server.features.users.passwords import Match, Passwords
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Tx
@@ -299,7 +300,7 @@ class SessionService:
         A text too long for a password is no attempt to guess one, but a session token that has ended: whose client goes
         on with it is not kept waiting for that.
         """
-        if len(password) > PASSWORD_MAX:
+        if is_too_long_for_a_password(password):
             log.info("login refused: unknown or ended token from %s", address)
             return False
         stored = None if user is None else user.password_hash
@@ -321,7 +322,18 @@ class SessionService:
             log.info("login: user %s of application %d from %s", *who)
         else:
             log.info("login refused: wrong password for user %s of application %d from %s", *who)
-        return verified
+        if verified is Match.AS_TYPED and user is not None:
+            await self._prepare_hash(user, password, address)
+        return bool(verified)
+
+    async def _prepare_hash(self, user: User, password: str, address: str) -> None:
+        """Replace a hash that an older version made of the text as typed: other Unicode forms then match too."""
+        old = user.password_hash or ""
+        try:
+            new = await self._passwords.hash(password, address=address)
+            await self._transactions.run(lambda tx: self._users.replace_hash(tx, user.app_id, user.id, old, new))
+        except Unavailable:  # it is the right password all the same; the next login tries again
+            log.debug("the password hash of user %d of application %d stays as it is for now", user.id, user.app_id)
 
     async def _identify(self, app: App, credentials: Credentials, address: str, *, create: bool) -> User:
         """The user that credentials name and prove; with ``create`` an unknown one is made, if the settings say so."""
@@ -335,7 +347,7 @@ class SessionService:
                 return await self._accounts.create(app, fields, credentials.password, address=address)
             except Conflict:  # somebody else made it since we looked: then the password must be right
                 user = await self._look_up(app.id, credentials)
-        name = (credentials.login or credentials.email or "").casefold()
+        name = comparison_key(credentials.login or credentials.email or "")
         account = (app.id, name if user is None else user.id)
         if not await self._verify(user, credentials.password, account, address) or user is None:
             raise Unauthorized

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from voxcube.server.core.ids import MAX_INTEGER_ID
+from voxcube.server.core.precis import composed_length, has_controls
 
 #: Fields that an account's owner may write.
 WRITABLE = (
@@ -31,6 +32,7 @@ _BLANK_IS_NONE = ("login", "email", "phone", "external_id", "facebook_id", "twit
 LOGIN_MAX = 70
 EMAIL_MAX = 254
 PASSWORD_MAX = 40
+DECOMPOSED_MAX = 4  # characters that one letter may have in NFD
 TAGS_MAX = 5
 #: Bounds that the vendor leaves open, in characters: a page of users must not weigh tens of megabytes.
 _LONGEST = {
@@ -61,8 +63,8 @@ def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     login, email, phone = fields.get("login"), fields.get("email"), fields.get("phone")
     if login is not None:
-        found["login"] = _length(login, 3, LOGIN_MAX)
-    if email is not None and (len(email) > EMAIL_MAX or not _EMAIL.fullmatch(email)):
+        found["login"] = _composed(login, 3, LOGIN_MAX) or _controls(login)
+    if email is not None and (_composed(email, 0, EMAIL_MAX) or has_controls(email) or not _EMAIL.fullmatch(email)):
         found["email"] = ["should look like an email address"]
     if phone is not None and not _PHONE.fullmatch(phone):
         found["phone"] = ["should contain 10 to 15 digits"]
@@ -81,7 +83,7 @@ def problems(fields: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def name_problems(login: str | None, email: str | None) -> dict[str, list[str]]:
     """What is wrong with the names of a login, before anything is done with them: nobody can be called so."""
-    found = {"login": _length(login or "", 0, LOGIN_MAX), "email": _length(email or "", 0, EMAIL_MAX)}
+    found = {"login": _composed(login or "", 0, LOGIN_MAX), "email": _composed(email or "", 0, EMAIL_MAX)}
     return {name: texts for name, texts in found.items() if texts}
 
 
@@ -89,12 +91,31 @@ def password_problems(password: str | None, minimum: int) -> list[str]:
     """What is wrong with a new password."""
     if not password:
         return ["can't be blank"]
-    return _length(password, minimum, PASSWORD_MAX)
+    return _composed(password, minimum, PASSWORD_MAX) or _controls(password)
+
+
+def is_too_long_for_a_password(text: str) -> bool:
+    """Whether no account can have this password, in whatever Unicode form it is typed."""
+    return len(text) > PASSWORD_MAX and bool(_composed(text, 0, PASSWORD_MAX))
+
+
+def _controls(text: str) -> list[str]:
+    return ["must not contain control characters"] if has_controls(text) else []
+
+
+def _composed(text: str, minimum: int, maximum: int) -> list[str]:
+    """Bounds of the length in NFC; what a text may have in another form is bounded too."""
+    raw = len(text)
+    return _bounds(raw if raw > maximum * DECOMPOSED_MAX else composed_length(text), minimum, maximum)
 
 
 def _length(text: str, minimum: int, maximum: int) -> list[str]:
-    if len(text) < minimum:
+    return _bounds(len(text), minimum, maximum)
+
+
+def _bounds(length: int, minimum: int, maximum: int) -> list[str]:
+    if length < minimum:
         return [f"is too short (minimum is {minimum} characters)"]
-    if len(text) > maximum:
+    if length > maximum:
         return [f"is too long (maximum is {maximum} characters)"]
     return []

@@ -123,6 +123,9 @@ class UserService:
         assert self._cache is not None
         user, app = await self.get(app_id, user_id), await self._cache.app(app_id)
         changes = cleaned(fields)
+        for name in ("login", "email"):
+            if name in changes and changes[name] == getattr(user, name):
+                del changes[name]  # or the key of an older version would be written anew, which another user may have
         wrong = problems(changes)
         after = dataclasses.replace(user, **changes)
         if not after.login and not after.email:
@@ -142,7 +145,7 @@ class UserService:
         changes["updated_at"] = now = self._clock.now()
 
         async def change(tx: Tx) -> list[Key]:
-            if taken := await self._users.taken(tx, after):
+            if taken := await self._users.taken(tx, after, user):
                 raise Conflict({name: ["has already been taken"] for name in taken})
             if not await self._users.update(tx, app_id, user_id, changes):
                 raise NotFound("User does not exist")
