@@ -21,6 +21,8 @@ from voxcube.xmpp.xml import Element
 PASSWORD = "long enough for all"
 WINDOW = 12  # messages that one sender has unacknowledged
 CONNECT_SECONDS = 40.0  # a login while the database is away, or the server starts
+FLIGHT_SECONDS = 3.0  # that a stanza may be on its way when its connection is cut
+OFFLINE_MESSAGES = 100  # kept for a user who is away (realtime §7.4)
 SAVE = '<extraParams xmlns="jabber:client"><save_to_history>1</save_to_history></extraParams>'
 LOST = (OSError, AssertionError, TimeoutError, EOFError)  # how a raw connection ends in the middle of something
 _numbers = itertools.count(1)
@@ -58,6 +60,7 @@ class Life:
     since: float
     sm: bool
     until: float = float("inf")
+    ended: float = float("inf")
     writes: bool = False
     got: list[str] = field(default_factory=list)
 
@@ -138,6 +141,7 @@ class Campaign:
             except LOST:
                 pass
             finally:
+                life.ended = time.monotonic()
                 await listener.close()
             self.counts["sessions of readers"] += 1
 
@@ -159,6 +163,7 @@ class Campaign:
             try:
                 handled = await peer.request()
             except LOST:
+                peer.life.ended = time.monotonic()
                 await peer.close()
                 continue
             for message in open_:
@@ -181,6 +186,7 @@ class Campaign:
                     del open_[: now - handled]
                     handled = now
                     await asyncio.sleep(self.dice.uniform(0, 0.06))
+            peer.life.ended = time.monotonic()
             await peer.close()
 
     def _send(self, peer: Listener, message: Sent) -> None:
@@ -253,20 +259,54 @@ class Campaign:
                     wrong.append(f"{name}: stored in another order than {message.sender} has sent: {id_}")
                 last[message.sender] = message.number
         wrong += [f"acknowledged and not stored: {m.id}" for m in self.sent if m.acknowledged and m.id not in order]
-        everything: defaultdict[str, set[str]] = defaultdict(set)
         began = [message.began for message in self.sent]
         for life in self.lives:
             wrong += self._check_life(life, by_id, order)
             if life.until > life.since:
                 within = self.sent[bisect(began, life.since) : bisect(began, life.until)]
                 wrong += self._check_whole(life, within)
-            everything[life.user].update(life.got)
-        for message in self.sent:
-            for user in message.place.members:
-                private = not message.place.group_id and user != message.sender
-                if private and message.acknowledged and message.id not in everything[user]:
-                    wrong.append(f"never given to {user}: {message.id}")
+        for user in self.users:
+            wrong += self._check_user(user, order, by_id)
         return wrong
+
+    def _check_user(self, user: str, order: dict[str, int], by_id: dict[str, Sent]) -> Iterator[str]:
+        """Every acknowledged private message reached one of the user's sessions. Two bounds are documented: what was
+        written to a session without acknowledgements may be lost with its connection, and of more messages than are
+        kept for a user who is away the oldest are left to the history. Both are counted."""
+        lives = sorted((life for life in self.lives if life.user == user), key=lambda life: life.since)
+        got = set().union(*(life.got for life in lives))
+        private = [
+            message
+            for message in self.sent
+            if user in message.place.members and user != message.sender and not message.place.group_id
+        ]
+        newest: list[tuple[Life, dict[str, int]]] = []  # of each session the newest of each place
+        for life in lives:
+            highest: dict[str, int] = defaultdict(int)
+            for id_ in life.got:
+                name = by_id[id_].place.name
+                highest[name] = max(highest[name], order.get(id_, 0))
+            newest.append((life, highest))
+        for message in private:
+            if not message.acknowledged or message.id in got:
+                continue
+            place, seq = message.place.name, order.get(message.id, -1)
+            follower = next((life for life, highest in newest if highest.get(place, -1) > seq), None)
+            near = (life for life in lives if not life.sm and life.since < message.acknowledged + 1)
+            if any(message.began - 1 < life.ended < message.acknowledged + FLIGHT_SECONDS for life in near):
+                self.counts["lost with a connection without acknowledgements"] += 1
+            elif (
+                follower is not None
+                and sum(message.began <= other.began < follower.since for other in private) > OFFLINE_MESSAGES
+            ):
+                self.counts["left to the history"] += 1
+            else:
+                was = [
+                    f"{life.since - message.began:+.1f}…{life.ended - message.began:+.1f}{' sm' if life.sm else ''}"
+                    for life in lives
+                    if life.since < message.began + 60 and life.ended > message.began - 10
+                ]
+                yield f"never given to {user}: {message.id} of {place}; its sessions were {was}"
 
     def _check_life(self, life: Life, by_id: dict[str, Sent], order: dict[str, int]) -> Iterator[str]:
         at = f"session of {life.user} ({'acknowledging' if life.sm else 'plain'})"
