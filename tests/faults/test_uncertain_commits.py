@@ -83,6 +83,7 @@ class Stage:
     async def lose_commit(self, kind: str, id_: str, way: str = "after") -> None:
         """A session of ann sends a message whose commit is broken, and is refused; the database is away then."""
         sender = await self.enter("ann", 0, sm=True)
+        sender.seconds += PATIENCE
         cut_at_commit_of(self.proxy, self.apps[0], way, id_)
         self.proxy.then_away = True
         cuts = self.proxy.cuts
