@@ -39,6 +39,7 @@ from voxcube.server.features.messages.queue import MessageQueue
 from voxcube.server.features.messages.service import MessageService
 from voxcube.server.features.privacy.screens import Screens
 from voxcube.server.features.privacy.service import PrivacyService
+from voxcube.server.features.privacy.visibility import Visibility
 from voxcube.server.features.reactions import rest as reactions_rest
 from voxcube.server.features.reactions.service import ReactionService
 from voxcube.server.features.search import rest as search_rest
@@ -147,7 +148,9 @@ class World:
             tokens=self.token_store,
             cache=self.cache,
         )
-        self.directory = Directory(users=self.users, store=self.user_store, cache=self.cache)
+        lists = PrivacyStore(database)
+        visibility = Visibility(self.cache, lists, "chat.example.org")
+        self.directory = Directory(users=self.users, store=self.user_store, cache=self.cache, visibility=visibility)
         self.removal = Removal(
             users=self.user_store,
             tokens=self.token_store,
@@ -173,6 +176,7 @@ class World:
             transactions=writer,
             clock=self.clock,
             ids=self.ids,
+            visibility=visibility,
         )
         self.changes = DialogChanges(dialogs=self.dialogs, cache=self.cache, transactions=writer, clock=self.clock)
         self.endings = DialogEndings(cache=self.cache, transactions=writer, clock=self.clock)
@@ -201,8 +205,7 @@ class World:
         )
         self.parcels = Parcels()
         router: Any = self.parcels
-        lists = PrivacyStore(database)
-        privacy = PrivacyService(
+        self.privacy = privacy = PrivacyService(
             facts=self.cache,
             store=lists,
             transactions=writer,

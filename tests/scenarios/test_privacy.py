@@ -108,6 +108,42 @@ async def test_a_mutual_block_of_the_javascript_sdk(node: Node) -> None:
         assert [message.body for message in page.items] == ["from ann", "from bob"]
 
 
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_the_blocker_is_out_of_sight_in_the_javascript_sdk(node: Node, mutual: bool) -> None:
+    ann, bob, cyd = [await node.person() for _ in range(3)]
+    group = await node.dialog(ann, bob, cyd)
+    async with browser(node, ann) as mine, browser(node, bob) as theirs, browser(node, cyd) as third:
+        for user in (theirs, third):
+            await user.call("chat.muc.join", group)
+            found = await user.call("users.get", {"login": ann.login})
+            assert found["user"]["last_request_at"] is not None
+        items = [{"user_id": bob.id, "action": "deny", "mutualBlock": mutual}]
+        await mine.call("chat.privacylist.create", {"name": LIST, "items": items})
+        await mine.call("chat.privacylist.setAsDefault", LIST)
+        await mine.call("chat.muc.join", group)
+        assert await third.event("joined", lambda _, user: user == ann.id) == [group, ann.id]
+        assert sorted(await theirs.call("chat.muc.listOnlineUsers", group)) == [bob.id, cyd.id]
+        assert sorted(await third.call("chat.muc.listOnlineUsers", group)) == [ann.id, bob.id, cyd.id]
+        for params in ({"login": ann.login}, {"filter": {"field": "id", "param": "in", "value": [ann.id]}}):
+            found = await theirs.call("users.get", params)
+            (user,) = [item["user"] for item in found.get("items", [found])]
+            assert (user["id"], user["last_request_at"]) == (ann.id, None)
+        found = await theirs.call("users.getV2", {"id": {"in": [ann.id, cyd.id]}})
+        assert {one["id"]: one["last_request_at"] is None for one in found["items"]} == {ann.id: True, cyd.id: False}
+        listed = {one["id"] for one in (await theirs.call("users.listOnline"))["users"]}
+        assert listed >= {bob.id, cyd.id}
+        assert ann.id not in listed
+        ids = [ann.id, cyd.id]
+        dialog = await theirs.call("chat.dialog.create", {"type": 2, "name": "Pulled", "occupants_ids": ids})
+        assert sorted(dialog["occupants_ids"]) == [bob.id, cyd.id]
+        dialog = await theirs.call("chat.dialog.update", dialog["_id"], {"push_all": {"occupants_ids": [ann.id]}})
+        assert sorted(dialog["occupants_ids"]) == [bob.id, cyd.id]
+        await mine.call("chat.muc.leave", group)
+        assert await third.event("left", lambda _, user: user == ann.id) == [group, ann.id]
+        await theirs.settle()
+        assert [args for kind in ("joined", "left") for args in theirs.waiting(kind) if args[1] == ann.id] == []
+
+
 async def test_last_activity_of_the_javascript_sdk(node: Node) -> None:
     ann, bob = await node.person(), await node.person()
     async with browser(node, ann) as mine:

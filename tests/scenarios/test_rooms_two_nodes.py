@@ -82,6 +82,35 @@ async def test_joining_and_leaving_cross(
         await eventually(lambda: views[alice].users == set())
 
 
+async def test_a_blocked_occupant_at_another_node(url: str, tmp_path: Path) -> None:
+    """The blocker's list is known to the node that shows its presence, before and while both are in the room."""
+    async with joined(url, tmp_path, "alice", "bob", "carol", weather=Weather(0.02)) as cluster:
+        alice, bob = await cluster.seat("alice", 0, rest=True), await cluster.seat("bob", 1, rest=True)
+        carol = await cluster.seat("carol", 1)
+        dialog = await group(alice, bob, carol)
+        views = {seat: Inside(seat) for seat in (bob, carol)}
+        for seat in (alice, bob, carol):
+            await seat.cube.chat.rooms.join(dialog)
+        await eventually(lambda: alice.user_id in views[bob].users and alice.user_id in views[carol].users)
+        await alice.cube.chat.privacy.block(bob.user_id)
+        await eventually(lambda: alice.user_id not in views[bob].users)
+        await alice.cube.chat.rooms.leave(dialog)
+        await eventually(lambda: alice.user_id not in views[carol].users)
+        await alice.cube.chat.rooms.join(dialog)
+        await eventually(lambda: alice.user_id in views[carol].users)
+        await bob.cube.chat.ping()
+        assert alice.user_id not in views[bob].users
+        assert await bob.cube.chat.rooms.online(dialog) == [bob.user_id, carol.user_id]
+        assert (await bob.cube.users.get(alice.user_id)).last_request_at is None
+        made = await bob.cube.dialogs.create(
+            type=DialogType.GROUP, name="Pulled", occupants_ids=[alice.user_id, carol.user_id]
+        )
+        assert set(made.occupants_ids) == {bob.user_id, carol.user_id}
+        await alice.cube.chat.privacy.unblock(bob.user_id)
+        await eventually(lambda: alice.user_id in views[bob].users)
+        assert views[carol].told.count(alice.user_id) == 2
+
+
 @BAD_WEATHERS
 async def test_who_is_removed_is_out_at_once_on_all_nodes(url: str, tmp_path: Path, weather: Weather) -> None:
     weather = Weather(weather.delay, weather.drop)

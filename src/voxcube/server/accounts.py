@@ -14,6 +14,7 @@ from voxcube.server.features.apps.removal import AppRemoval
 from voxcube.server.features.apps.service import AppService
 from voxcube.server.features.dialogs.ending import DialogEndings
 from voxcube.server.features.dialogs.service import DialogService, NewDialog
+from voxcube.server.features.privacy.visibility import Visibility
 from voxcube.server.features.users.passwords import Passwords
 from voxcube.server.features.users.removal import Removal
 from voxcube.server.features.users.service import UserService
@@ -22,6 +23,7 @@ from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.database import Database, Tx
 from voxcube.server.storage.dialogs import DialogStore
 from voxcube.server.storage.migrate import open_database
+from voxcube.server.storage.privacy import PrivacyStore
 from voxcube.server.storage.tokens import TokenStore
 from voxcube.server.storage.users import UserStore
 
@@ -120,13 +122,15 @@ class Accounts:
     async def create_broadcast(self, app_id: int, owner_id: int, new: NewDialog) -> Dialog:
         """A new broadcast dialog, which running servers follow. Raises NotFound for an unknown application, Invalid."""
         await self.apps.get(app_id)
+        cache = Cache(self._database)
         dialogs = DialogService(
             dialogs=DialogStore(self._database),
             users=self.users,
-            cache=Cache(self._database),
+            cache=cache,
             transactions=_Followed(self),
             clock=self._clock,
             ids=Ids(self._clock),
+            visibility=Visibility(cache, PrivacyStore(self._database), ""),  # broadcasts ask for no lists
         )
         return await dialogs.create_broadcast(app_id, owner_id, new)
 

@@ -79,6 +79,7 @@ from voxcube.server.features.presence.service import RENEW_SECONDS, Online, Onli
 from voxcube.server.features.privacy import xmpp as privacy
 from voxcube.server.features.privacy.screens import Screens
 from voxcube.server.features.privacy.service import PrivacyService
+from voxcube.server.features.privacy.visibility import Visibility
 from voxcube.server.features.reactions import rest as reactions_rest
 from voxcube.server.features.reactions.encode import ReactionNotices
 from voxcube.server.features.reactions.service import ReactionService
@@ -273,7 +274,9 @@ class App:
         accounts = UserService(
             users=users, passwords=passwords, transactions=writer, clock=clock, tokens=tokens, cache=cache
         )
-        directory = Directory(users=accounts, store=users, cache=cache)
+        lists = PrivacyStore(database)
+        visibility = Visibility(cache, lists, config.domain)
+        directory = Directory(users=accounts, store=users, cache=cache, visibility=visibility)
         removal = Removal(users=users, tokens=tokens, cache=cache, transactions=writer, clock=clock)
         sessions = SessionService(
             cache=cache, users=users, tokens=tokens, accounts=accounts, passwords=passwords,
@@ -281,8 +284,9 @@ class App:
         )  # fmt: skip
         logins = self.logins = LogIns(sessions)
         dialog_service = DialogService(
-            dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids
-        )
+            dialogs=dialogs, users=accounts, cache=cache, transactions=writer, clock=clock, ids=ids,
+            visibility=visibility,
+        )  # fmt: skip
         messages_read = HistoryStore(database)
         history = HistoryService(dialogs=dialog_service, store=dialogs, history=messages_read, writer=writer)
         search = SearchService(dialogs=dialog_service, store=dialogs, history=messages_read, finder=Finder(database))
@@ -297,7 +301,6 @@ class App:
         stack.push_async_callback(late.close)
 
         # Privacy.
-        lists = PrivacyStore(database)
         screens = Screens(cache, lists, connected)
         stack.push_async_callback(screens.close)
         privacy_service = PrivacyService(
@@ -353,8 +356,8 @@ class App:
         )
         stack.push_async_callback(router.close)
         everywhere = Online(connected, database, clock, config.node_name)
-        room_service = RoomService(cache, everywhere)
-        joined = rooms.Rooms(room_service, router, config.domain, name=node)
+        room_service = RoomService(cache, everywhere, visibility)
+        joined = rooms.Rooms(room_service, visibility, router, config.domain, name=node)
 
         def cleared() -> None:
             joined.check_all()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -27,6 +27,7 @@ T = TypeVar("T")
 Key = tuple[Any, ...]
 
 CAPACITY = 100_000  # facts
+KEPT_AT_ONCE = 1000  # facts of one read of many; more would displace what is in use
 DOUBT_SECONDS = 1.0  # between two reads by which one user asks whether it is still refused
 DOUBTS = 10_000  # remembered
 MISSING: Final = object()
@@ -140,6 +141,27 @@ class Cache:
             ("privacy", app_id, user_id), lambda: privacy.default_rules(self._database, app_id, user_id)
         )
 
+    async def privacy_of(self, app_id: int, user_ids: Collection[int]) -> dict[int, Rules]:
+        """The default privacy lists of those of these users who have one, with one read for all that are missing."""
+        found = {user_id: self.peek_privacy(app_id, user_id) for user_id in user_ids}
+        if missing := [user_id for user_id, rules in found.items() if rules is MISSING]:
+            loop = asyncio.get_running_loop()
+            keys: list[Key] = [("privacy", app_id, user_id) for user_id in missing[:KEPT_AT_ONCE]]
+            claimed: dict[Key, asyncio.Future[Any]] = {
+                key: loop.create_future() for key in keys if key not in self._loading
+            }
+            self._loading.update(claimed)
+            try:
+                read = await privacy.default_rules_of(self._database, app_id, missing)
+            except BaseException as error:
+                for key, future in claimed.items():
+                    self._fail(key, future, error)
+                raise
+            for key, future in claimed.items():
+                self._finish(key, future, read.get(key[2]))
+            found |= {user_id: read.get(user_id) for user_id in missing}
+        return {user_id: rules for user_id, rules in found.items() if rules is not None}
+
     async def contacts(self, app_id: int, user_id: int) -> ContactFacts:
         """Whom the user's presence concerns."""
         return await self._get(("contacts", app_id, user_id), lambda: contacts.facts(self._database, app_id, user_id))
@@ -228,17 +250,25 @@ class Cache:
         try:
             fact = await read()
         except BaseException as error:
-            if self._loading.get(key) is future:
-                del self._loading[key]
-            future.set_exception(error if isinstance(error, Exception) else _ReaderGone())
-            future.exception()  # whether or not somebody else waited for it
+            self._fail(key, future, error)
             raise
+        self._finish(key, future, fact)
+        return fact
+
+    def _fail(self, key: Key, future: asyncio.Future[Any], error: BaseException) -> None:
+        """A fact could not be read: those who waited for it get the error, or read it themselves."""
+        if self._loading.get(key) is future:
+            del self._loading[key]
+        future.set_exception(error if isinstance(error, Exception) else _ReaderGone())
+        future.exception()  # whether or not somebody else waited for it
+
+    def _finish(self, key: Key, future: asyncio.Future[Any], fact: Any) -> None:
+        """A fact was read; it is kept unless it was forgotten meanwhile."""
         future.set_result(fact)
         if self._loading.get(key) is future:
             del self._loading[key]
             if fact is not None or key[0] not in _NAMED_BY_STRANGERS:
                 self._keep(key, fact)
-        return fact
 
     def _keep(self, key: Key, fact: Any) -> None:
         facts = self._facts

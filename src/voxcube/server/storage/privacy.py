@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import and_, bindparam, delete, func, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert  # SQLite's compiler renders its ON CONFLICT as well
 
 from voxcube.server.core.privacy import PrivacyItem, Rules
 from voxcube.server.storage.database import Database, Tx
+from voxcube.server.storage.schema import nodes, presence, users
 from voxcube.server.storage.schema import privacy_defaults as defaults
 from voxcube.server.storage.schema import privacy_lists as lists
-from voxcube.server.storage.schema import users
-from voxcube.server.storage.sql import Query, in_list
+from voxcube.server.storage.sql import Query, among, in_list
 
 _OWN = and_(lists.c.app_id == bindparam("app"), lists.c.user_id == bindparam("user"))
 _NAMED = and_(_OWN, lists.c.name == bindparam("name"))
@@ -25,6 +26,40 @@ _COUNT = Query(select(func.count()).select_from(lists).where(_OWN), "app", "user
 _ITEMS = Query(select(lists.c.rules).where(_NAMED), "app", "user", "name")
 _DEFAULT = Query(
     select(lists.c.name, lists.c.rules).select_from(lists.join(defaults, _IN_FORCE)).where(_OWN), "app", "user"
+)
+_DEFAULTS_OF = Query(
+    select(lists.c.user_id, lists.c.rules)
+    .select_from(lists.join(defaults, _IN_FORCE))
+    .where(in_list(defaults.c.user_id, "users"), defaults.c.app_id == bindparam("app")),
+    *("app", "users"),
+)
+# Default lists in which an item denies something to one user, to its domain or to everybody (the text of `_to_text`):
+# what such a list really denies is then evaluated by `Rules`.
+_NAMING = (
+    select(lists.c.user_id, lists.c.rules)
+    .select_from(lists.join(defaults, _IN_FORCE))
+    .where(
+        defaults.c.app_id == bindparam("app"),
+        or_(
+            func.lower(lists.c.rules).like(bindparam("user")),
+            func.lower(lists.c.rules).like(bindparam("domain")),
+            lists.c.rules.like(bindparam("everybody")),
+            lists.c.rules.like(bindparam("strangers")),
+        ),
+    )
+)
+_NAMING_ARGS = ("app", "user", "domain", "everybody", "strangers")
+_NAMING_ALL = Query(_NAMING, *_NAMING_ARGS)
+_NAMING_ONLINE = Query(
+    _NAMING.where(
+        among(
+            defaults.c.user_id,
+            select(presence.c.user_id)
+            .join(nodes, nodes.c.node == presence.c.node)
+            .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now")),
+        )
+    ),
+    *(*_NAMING_ARGS, "now"),
 )
 _DEFAULTS = Query(select(defaults.c.app_id, defaults.c.user_id).where(in_list(defaults.c.user_id, "users")), "users")
 _PUT = Query(
@@ -101,11 +136,48 @@ class PrivacyStore:
         """Which of these users have a default list: (application, user)."""
         return [(row[0], row[1]) for row in await self._database.fetch(_DEFAULTS, list(user_ids))]
 
+    async def naming(
+        self, app_id: int, user_id: int, domain: str, *, online_at: int | None = None, scanning: bool = False
+    ) -> list[tuple[int, Rules]]:
+        """Default lists that may deny something to a user, by owner; ``online_at``: of owners who are online then.
+
+        ``scanning`` runs the read apart from those that use an index.
+        """
+        given = [
+            app_id,
+            f'%, true, "jid", "{user_id}-{app_id}@{domain}%',
+            f'%, true, "jid", "{domain}%',
+            '%, true, "", %',
+            '%, true, "subscription", "none"%',
+        ]
+        query = _NAMING_ALL
+        if online_at is not None:
+            query = _NAMING_ONLINE
+            given.append(online_at)
+
+        async def read(tx: Tx) -> list[tuple[int, str]]:
+            return [(row[0], row[1]) for row in await tx.fetch(query, *given)]
+
+        rows = await self._database.look(read, scanning=scanning, user=user_id)
+        return [(owner, await _compiled(text)) for owner, text in rows]
+
 
 async def default_rules(database: Database, app_id: int, user_id: int) -> Rules | None:
     """The default list, compiled; None without one (a hot fact)."""
     row = await database.row(_DEFAULT, app_id, user_id)
     return None if row is None else Rules(_from_text(row[1]))
+
+
+async def default_rules_of(database: Database, app_id: int, user_ids: Sequence[int]) -> dict[int, Rules]:
+    """The default lists of those of these users who have one, compiled."""
+    rows = await database.fetch(_DEFAULTS_OF, app_id, list(user_ids))
+    return {row[0]: await _compiled(row[1]) for row in rows}
+
+
+async def _compiled(text: str) -> Rules:
+    """Compile a list; other work runs between lists, as each takes some milliseconds at its greatest length."""
+    await asyncio.sleep(0)
+    return Rules(_from_text(text))
 
 
 async def lock(tx: Tx, app_id: int, user_id: int) -> bool:

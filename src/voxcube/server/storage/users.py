@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, not_, or_, select, union_all, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, union_all, update
 
 from voxcube.server.core.ids import MAX_INTEGER_ID
 from voxcube.server.core.listing import Condition, Listing, Order
@@ -111,9 +111,11 @@ _IS_ONLINE = among(
     .join(nodes, nodes.c.node == presence.c.node)
     .where(presence.c.sessions > 0, nodes.c.lease_until >= bindparam("now")),
 )
-_ONLINE = paged(select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE).order_by(users.c.id), "app", "now")
+_SEEN_ONLINE = and_(_SAME_APP, _IS_ONLINE, not_(in_list(users.c.id, "without")))
+_ONLINE = paged(select(*_COLUMNS).where(_SEEN_ONLINE).order_by(users.c.id), "app", "now", "without")
 _ONLINE_AMONG = paged(
-    select(*_COLUMNS).where(_SAME_APP, _IS_ONLINE, in_list(users.c.id, "ids")).order_by(users.c.id), "app", "now", "ids"
+    select(*_COLUMNS).where(_SEEN_ONLINE, in_list(users.c.id, "ids")).order_by(users.c.id),
+    *("app", "now", "without", "ids"),
 )
 _own, _other = members.alias(), members.alias()
 _IN_OWN_DIALOGS = (
@@ -140,7 +142,7 @@ _AROUND = Query(
     .limit(bindparam("limit")),
     *("app", "user", "limit"),
 )
-_ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_SAME_APP, _IS_ONLINE), "app", "now")
+_ONLINE_COUNT = Query(select(func.count()).select_from(users).where(_SEEN_ONLINE), "app", "now", "without")
 
 
 #: What a list can be filtered and sorted by; logins, addresses and names are compared by their keys.
@@ -311,23 +313,31 @@ class UserStore:
         return sorted({user_id, *await self._database.read(read)})
 
     async def online(
-        self, app_id: int, now: int, *, limit: int, skip: int, among: Sequence[int] | None = None
+        self,
+        app_id: int,
+        now: int,
+        *,
+        limit: int,
+        skip: int,
+        among: Sequence[int] | None = None,
+        without: Sequence[int] = (),
     ) -> list[User]:
-        """Users with an available chat session on a living node, in the order of their ids; ``among``: of these."""
+        """Users with an available chat session on a living node, in the order of their ids; ``among``: of these,
+        ``without``: but these."""
 
         async def read(tx: Tx) -> list[User]:
+            given = (app_id, now, list(without))
             if among is not None:
-                rows = await tx.fetch(_ONLINE_AMONG, app_id, now, list(among), limit, skip)
-                return [_user(row) for row in rows]
-            return [_user(row) for row in await tx.fetch(_ONLINE, app_id, now, limit, skip)]
+                return [_user(row) for row in await tx.fetch(_ONLINE_AMONG, *given, list(among), limit, skip)]
+            return [_user(row) for row in await tx.fetch(_ONLINE, *given, limit, skip)]
 
         return await self._database.read(read)
 
-    async def count_online(self, app_id: int, now: int) -> int:
-        """How many users have an available chat session on a living node."""
+    async def count_online(self, app_id: int, now: int, *, without: Sequence[int] = ()) -> int:
+        """How many users have an available chat session on a living node; ``without``: but these."""
 
         async def read(tx: Tx) -> int:
-            return int(await tx.value(_ONLINE_COUNT, app_id, now))
+            return int(await tx.value(_ONLINE_COUNT, app_id, now, list(without)))
 
         return await self._database.read(read)
 

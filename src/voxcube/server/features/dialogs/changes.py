@@ -122,6 +122,9 @@ class DialogChanges:
         muted: Mapping[int, bool] = _NOTHING,
         then: Callable[[Tx], Coroutine[Any, Any, None]] | None = None,
     ) -> Effects:
+        pushed = change.push.occupants | change.push.admins
+        refusing = set() if actor_id is None else await self._dialogs.refusing(app_id, actor_id, pushed)
+
         async def run(tx: Tx) -> Effects:
             names = await extensions.names(tx, app_id) if change.fields.get("extensions") else ()
             locked = await locked_for(tx, app_id, dialog_id, {actor_id or 0, *change.people, *muted})
@@ -129,7 +132,8 @@ class DialogChanges:
             role = Role.OWNER if actor_id is None else role_of(dialog, actor_id, locked.members.get(actor_id))
             for operation in change.operations(actor_id, dialog.type):
                 check(operation, dialog.type, role)
-            known = await membership.existing(tx, app_id, change.push.occupants | change.push.admins)
+            known = await membership.existing(tx, app_id, pushed)
+            known -= {other for other in refusing if not locked.active(other)}
             live = await membership.live_messages(tx, dialog, change.push.pins)
             _set_fields(locked, names, change.fields)
             effects = await self._regroup(tx, locked, actor_id, _those(change, known))
@@ -257,7 +261,7 @@ async def _hide(tx: Tx, locked: Locked, user_id: int, hidden: bool) -> Effects:
 
 
 def _those(change: Change, known: set[int]) -> Change:
-    """Unknown users are dropped (rest §6.2)."""
+    """Unknown users are dropped (rest §6.2), and like them users who block the actor."""
     push = dataclasses.replace(change.push, occupants=change.push.occupants & known, admins=change.push.admins & known)
     return dataclasses.replace(change, push=push)
 

@@ -15,6 +15,7 @@ from voxcube.server.core.models import Dialog, DialogType, Member, User, pair_ke
 from voxcube.server.features.apps.service import Transactions
 from voxcube.server.features.dialogs.fields import ADMINS_MAX, OCCUPANTS_MAX, data_of, extensions_of, problems
 from voxcube.server.features.dialogs.roles import check_inside
+from voxcube.server.features.privacy.visibility import Visibility
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage import broadcasts, extensions, membership
 from voxcube.server.storage.cache import Cache
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDialog:
-    """What somebody asks for. Ids of users that do not exist are dropped."""
+    """What somebody asks for. Ids of users that do not exist, or who block the creator of a group, are dropped."""
 
     type: int
     occupants: Sequence[int] = ()
@@ -67,7 +68,9 @@ class DialogService:
         transactions: Transactions,
         clock: Clock,
         ids: Ids,
+        visibility: Visibility,
     ) -> None:
+        self._visibility = visibility
         self._dialogs = dialogs
         self._users = users
         self._cache = cache
@@ -144,9 +147,12 @@ class DialogService:
     ) -> tuple[Dialog, DialogView | None]:
         """The dialog, and how ``viewer`` sees it."""
         people = {owner_id}
-        if kind is DialogType.GROUP:
-            people |= await self._users.existing(app_id, list(dict.fromkeys(new.occupants)))
         admins = set(new.admins) - {owner_id}
+        if kind is DialogType.GROUP:
+            others = await self._users.existing(app_id, list(dict.fromkeys(new.occupants)))
+            refusing = await self.refusing(app_id, owner_id, others)
+            people |= others - refusing
+            admins -= refusing
         if kind is DialogType.BROADCAST:
             admins = await self._users.existing(app_id, sorted(admins))
             people |= admins
@@ -170,6 +176,10 @@ class DialogService:
         joined = (("member", dialog.id, member, dialog.seq) for member in sorted(people))
         self._cache.forget(("dialog", dialog.id), *joined, *((LISTED, member) for member in sorted(people)))
         return dialog, view
+
+    async def refusing(self, app_id: int, user_id: int, others: Collection[int]) -> set[int]:
+        """Those of these users whom the user cannot add to a group, as they block it; nobody is told."""
+        return await self._visibility.refusing(app_id, user_id, others) if others else set()
 
     async def _insert(self, tx: Tx, dialog: Dialog, rows: Sequence[Member]) -> None:
         """With those of the members whose accounts are still there, as they were a moment ago, and with those of the

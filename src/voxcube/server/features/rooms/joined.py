@@ -154,6 +154,16 @@ class Joined(Generic[S]):
         """The rooms that a user has joined here."""
         return [dialog_id for dialog_id, room in self._rooms.items() if user_id in room.here]
 
+    def rooms_with(self, user_id: int) -> list[tuple[str, Occupant]]:
+        """The rooms open here that a user has joined on any node, and as what."""
+        found = []
+        for dialog_id, room in self._rooms.items():
+            for users in (room.here, *(listed.users for listed in room.elsewhere.values())):
+                if user_id in users:
+                    found.append((dialog_id, Occupant(user_id, users[user_id])))
+                    break
+        return found
+
     def is_open(self, dialog_id: str) -> bool:
         """Whether somebody here has joined the room."""
         return dialog_id in self._rooms

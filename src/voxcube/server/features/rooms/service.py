@@ -37,12 +37,21 @@ class Online(Protocol):
     def in_app(self, app_id: int, most: int) -> Awaitable[list[int]]: ...
 
 
+class Visibility(Protocol):
+    """Privacy lists (`features.privacy.visibility`)."""
+
+    def hiding_in_room(
+        self, app_id: int, viewer_id: int, dialog_id: str, users: Collection[int]
+    ) -> Awaitable[set[int]]: ...
+
+
 class RoomService:
     """Permissions of rooms."""
 
-    def __init__(self, facts: FactSource, online: Online) -> None:
+    def __init__(self, facts: FactSource, online: Online, visibility: Visibility) -> None:
         self._facts = facts
         self._online = online
+        self._visibility = visibility
 
     async def standing(self, app_id: int, user_id: int, dialog_id: str) -> Standing:
         """What a user is in a room. Raises NotFound, Forbidden."""
@@ -51,12 +60,15 @@ class RoomService:
     async def online(self, app_id: int, user_id: int, dialog_id: str) -> list[int]:
         """The members with an available session, joined or not; at most ONLINE_MAX. Raises NotFound, Forbidden.
 
-        To a broadcast dialog belongs everybody in the application.
+        To a broadcast dialog belongs everybody in the application. Members who hide from the user are left out.
         """
         facts, _ = await self._admitted(app_id, user_id, dialog_id)
         if facts.type == DialogType.BROADCAST:
-            return await self._online.in_app(app_id, ONLINE_MAX)
-        return await self._online.among(facts.members, ONLINE_MAX)
+            found = await self._online.in_app(app_id, ONLINE_MAX)
+        else:
+            found = await self._online.among(facts.members, ONLINE_MAX)
+        hiding = await self._visibility.hiding_in_room(app_id, user_id, dialog_id, found)
+        return [member for member in found if member not in hiding]
 
     async def standings(self, app_id: int, dialog_id: str, users: Collection[int]) -> dict[int, Standing | None]:
         """What these users are in a room now; None for who does not belong to it (any more)."""

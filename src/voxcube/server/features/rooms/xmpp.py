@@ -15,6 +15,7 @@ from voxcube.server.core.errors import DomainError, Invalid, NotFound
 from voxcube.server.delivery.router import Router
 from voxcube.server.features.rooms.encode import RoomEncoder
 from voxcube.server.features.rooms.joined import Joined, Occupant
+from voxcube.server.features.rooms.presence import RoomPresence, Visibility
 from voxcube.server.features.rooms.service import RoomService
 from voxcube.xmpp import ns
 from voxcube.xmpp.jid import Jid, user_jid
@@ -24,7 +25,6 @@ from voxcube.xmpp.xml import Element, serialize
 
 log = logging.getLogger(__name__)
 
-CROWD = 500  # occupants up to which a room tells them of each other: n of them mean n² presences
 DOUBT_SECONDS = 1.0  # after a change of a dialog; by then the word of who was removed by whom has come
 
 _INFO = encode_info(DiscoInfo((Identity("conference", "text"),), (ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.MAM)))
@@ -36,12 +36,15 @@ _HOST_INFO = encode_info(
 class Rooms:
     """The rooms of this node's sessions."""
 
-    def __init__(self, service: RoomService, router: Router, domain: str, *, name: str) -> None:
+    def __init__(self, service: RoomService, visibility: Visibility, router: Router, domain: str, *, name: str) -> None:
         """`name` is this run of this node's own."""
         self._service = service
         self._encoder = RoomEncoder(domain)
         self._domain = domain
         self.joined: Joined[Session] = Joined(router, name=name, came=self._came, left=self._left)
+        self._presence: RoomPresence[Session] = RoomPresence(
+            self.joined, visibility, show_joined=self._show_joined, show_left=self._show_left
+        )
         self._doubtful: set[str] = set()  # rooms whose occupants may not be members any more
         self._checking: asyncio.Task[None] | None = None
 
@@ -52,6 +55,7 @@ class Rooms:
         try:
             dialog_id = self._dialog(session, stanza)
             standing = await self._service.standing(session.app_id, session.user_id, dialog_id)
+            await self._presence.prepare(session.app_id, dialog_id, session.user_id)
         except DomainError as error:
             self._refuse(session, stanza, error)
             return
@@ -59,12 +63,8 @@ class Rooms:
             return
         self.joined.enter(dialog_id, session, standing)
         session.rooms.add(dialog_id)
-        for shown, other in enumerate(self.joined.occupants(dialog_id)):
-            if shown > CROWD:
-                break
-            if other.user_id != session.user_id:
-                occupant = self._encoder.occupant(session.app_id, dialog_id, other.user_id)
-                session.deliver(*self._encoder.joined(occupant, other.standing), "", 0)
+        for other in self._presence.shown(dialog_id, session):
+            self._show_joined(dialog_id, other, [session])
         own = self._encoder.occupant(session.app_id, dialog_id, session.user_id)
         reply = self._encoder.joined(own, standing, own=True, js=session.js, id_=stanza.get("id"))
         session.deliver(*reply, "", 0)
@@ -116,6 +116,8 @@ class Rooms:
             elif key[0] == "gone":
                 for dialog_id in self.joined.rooms_of(key[1]):
                     self._removed(dialog_id, key[1], None)
+            elif key[0] == "privacy":
+                self._presence.list_changed(key[1], key[2])
             elif key[0] == "dialog" and self.joined.is_open(key[1]):
                 self._check_later((key[1],))
 
@@ -125,6 +127,7 @@ class Rooms:
 
     def check_all(self) -> None:
         """Anything may have changed."""
+        self._presence.resync()
         self._check_later(self.joined.rooms())
 
     def _removed(self, dialog_id: str, user_id: int, actor_id: int | None) -> None:
@@ -140,22 +143,28 @@ class Rooms:
             session.deliver(*stanza, "", 0)
 
     def _came(self, dialog_id: str, occupant: Occupant) -> None:
-        self._tell(dialog_id, occupant.user_id, lambda address: self._encoder.joined(address, occupant.standing))
+        self._presence.joined(dialog_id, occupant)
 
     def _left(self, dialog_id: str, user_id: int) -> None:
-        self._tell(dialog_id, user_id, self._encoder.left)
+        self._presence.left(dialog_id, user_id)
 
-    def _tell(self, dialog_id: str, user_id: int, encode: Callable[[str], tuple[bytes, bytes]]) -> None:
-        """Tells the others in a room, here."""
-        if self.joined.count(dialog_id) > CROWD:
-            return
-        encoded: tuple[bytes, bytes] | None = None
-        for session in list(self.joined.sessions(dialog_id)):
-            if session.user_id == user_id or session.hub.stopping:
-                continue
-            if encoded is None:
-                encoded = encode(self._encoder.occupant(session.app_id, dialog_id, user_id))
-            session.deliver(*encoded, "", 0)
+    def _show_joined(self, dialog_id: str, occupant: Occupant, sessions: list[Session]) -> None:
+        self._show(
+            dialog_id, occupant.user_id, sessions, lambda address: self._encoder.joined(address, occupant.standing)
+        )
+
+    def _show_left(self, dialog_id: str, user_id: int, sessions: list[Session]) -> None:
+        self._show(dialog_id, user_id, sessions, self._encoder.left)
+
+    def _show(
+        self, dialog_id: str, user_id: int, sessions: list[Session], encode: Callable[[str], tuple[bytes, bytes]]
+    ) -> None:
+        """Write the presence of a user in a room to sessions of others."""
+        if sessions:
+            encoded = encode(self._encoder.occupant(sessions[0].app_id, dialog_id, user_id))
+            for session in sessions:
+                if not session.hub.stopping:
+                    session.deliver(*encoded, "", 0)
 
     # -- doubts --------------------------------------------------------------------------------------------------------
 
@@ -193,6 +202,7 @@ class Rooms:
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.wait([self._checking])
+        await self._presence.close()
         await self.joined.close()
 
     # -- addresses -----------------------------------------------------------------------------------------------------

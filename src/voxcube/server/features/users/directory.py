@@ -7,23 +7,30 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from voxcube.server.core.errors import Invalid, NotFound
-from voxcube.server.core.listing import Listing
+from voxcube.server.core.listing import Condition, Listing
 from voxcube.server.core.models import App, User, Viewer
+from voxcube.server.features.privacy.visibility import Visibility
 from voxcube.server.features.users.service import UserService
 from voxcube.server.storage.cache import Cache
 from voxcube.server.storage.users import UserStore
 
 #: People in the dialogs of a guest, whom it may find: so many at most, those who have been users for longest.
 AROUND_MAX = 10_000
+_ACTIVITY = "last_request_at"
 
 
 class Directory:
-    """Finds users for users: without what the application hides, and for guests only people in their dialogs."""
+    """Finds users for users: without what the application hides, and for guests only people in their dialogs.
 
-    def __init__(self, *, users: UserService, store: UserStore, cache: Cache) -> None:
+    Users who hide their presence from the viewer by a privacy list show no `last_request_at`, are not among those who
+    are online, and are left out of lists that are filtered or sorted by `last_request_at`: the place would tell it.
+    """
+
+    def __init__(self, *, users: UserService, store: UserStore, cache: Cache, visibility: Visibility) -> None:
         self._users = users
         self._store = store
         self._cache = cache
+        self._visibility = visibility
 
     async def get(self, viewer: Viewer, user_id: int) -> User:
         """One user by id. Raises NotFound."""
@@ -45,13 +52,13 @@ class Directory:
 
     async def page(self, viewer: Viewer, listing: Listing) -> tuple[Listing, int, list[User]]:
         """The list of version 2, as `UserService.page`."""
-        await self._check_listing(viewer, listing)
+        listing = await self._checked(viewer, listing)
         listing, total, users = await self._users.page(viewer.app_id, listing, among=await self._around(viewer))
         return listing, total, await self.shown(viewer, users)
 
     async def walk(self, viewer: Viewer, listing: Listing) -> tuple[int, list[User]]:
         """The list of version 1, as `UserService.walk`."""
-        await self._check_listing(viewer, listing)
+        listing = await self._checked(viewer, listing)
         total, users = await self._users.walk(viewer.app_id, listing, among=await self._around(viewer))
         return total, await self.shown(viewer, users)
 
@@ -68,12 +75,26 @@ class Directory:
 
     async def online(self, viewer: Viewer, *, limit: int, skip: int) -> list[User]:
         """Users who have an available chat session."""
-        among = await self._around(viewer)
-        return await self.shown(viewer, await self._users.online(viewer.app_id, limit=limit, skip=skip, among=among))
+        among, hiding = await self._around(viewer), await self._hiding_online(viewer)
+        users = await self._users.online(viewer.app_id, limit=limit, skip=skip, among=among, without=hiding)
+        return await self.shown(viewer, users)
+
+    async def count_online(self, viewer: Viewer) -> int:
+        """How many users have an available chat session."""
+        return await self._users.count_online(viewer.app_id, without=await self._hiding_online(viewer))
+
+    async def _hiding_online(self, viewer: Viewer) -> list[int]:
+        return await self._visibility.hiding_in_app(viewer.app_id, viewer.user_id, online_at=self._users.now())
 
     async def shown(self, viewer: Viewer, users: Iterable[User]) -> list[User]:
-        """These users as the viewer sees them: without e-mail address or phone number where these are hidden."""
+        """These users as the viewer sees them: without e-mail address, phone number and last activity where these are
+        hidden."""
+        users = list(users)
         hidden: dict[str, Any] = dict.fromkeys(await self._hidden(viewer))
+        active = [user.id for user in users if user.last_request_at is not None]
+        hiding = await self._visibility.hiding(viewer.app_id, viewer.user_id, active) if active else ()
+        if hiding:
+            users = [dataclasses.replace(user, last_request_at=None) if user.id in hiding else user for user in users]
         return [
             user if user.id == viewer.user_id or not hidden else dataclasses.replace(user, **hidden) for user in users
         ]
@@ -105,9 +126,16 @@ class Directory:
                 {field: ["is not visible here, so that it cannot be searched or sorted by"] for field in wrong}
             )
 
-    async def _check_listing(self, viewer: Viewer, listing: Listing) -> None:
+    async def _checked(self, viewer: Viewer, listing: Listing) -> Listing:
+        """The listing without users whose place in it would tell what they hide. Raises Invalid for hidden fields."""
         ordered = [] if listing.order is None else [listing.order.field]
-        await self._check_fields(viewer, [*(condition.field for condition in listing.conditions), *ordered])
+        fields = [*(condition.field for condition in listing.conditions), *ordered]
+        await self._check_fields(viewer, fields)
+        if _ACTIVITY in fields:
+            hiding = await self._visibility.hiding_in_app(viewer.app_id, viewer.user_id, scanning=True)
+            if hiding:
+                return dataclasses.replace(listing, conditions=[*listing.conditions, Condition("id", "nin", hiding)])
+        return listing
 
     async def _around(self, viewer: Viewer) -> list[int] | None:
         """The users whom the viewer may find; None: all."""

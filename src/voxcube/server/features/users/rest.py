@@ -234,7 +234,7 @@ def routes(
         refuse_unknown(call.tree, Online)
         await written()
         if call.params.count:
-            return OnlineCount(await service.count_online(call.app_id))
+            return OnlineCount(await directory.count_online(Viewer.of(call.session)))
         asked = listing(Paged(limit=call.params.limit, offset=call.params.offset), [], sortable=())
         users = await directory.online(Viewer.of(call.session), limit=asked.limit, skip=asked.skip)
         return OnlineUsers([user_body(user) for user in users])

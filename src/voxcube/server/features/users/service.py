@@ -302,13 +302,19 @@ class UserService:
         conditions = [Condition("user_tags", "in", list(tags))]
         return await self._users.page(app_id, _among(dataclasses.replace(listing, conditions=conditions), among))
 
-    async def online(self, app_id: int, *, limit: int, skip: int, among: Sequence[int] | None = None) -> list[User]:
-        """Users who have an available chat session, on whatever node."""
-        return await self._users.online(app_id, self._clock.now(), limit=limit, skip=skip, among=among)
+    async def online(
+        self, app_id: int, *, limit: int, skip: int, among: Sequence[int] | None = None, without: Sequence[int] = ()
+    ) -> list[User]:
+        """Users who have an available chat session, on whatever node, but those of ``without``."""
+        return await self._users.online(app_id, self.now(), limit=limit, skip=skip, among=among, without=without)
 
-    async def count_online(self, app_id: int) -> int:
-        """How many users have an available chat session."""
-        return await self._users.count_online(app_id, self._clock.now())
+    async def count_online(self, app_id: int, *, without: Sequence[int] = ()) -> int:
+        """How many users have an available chat session, but those of ``without``."""
+        return await self._users.count_online(app_id, self.now(), without=without)
+
+    def now(self) -> int:
+        """The time by which nodes live (Unix seconds)."""
+        return self._clock.now()
 
     async def existing(self, app_id: int, ids: Sequence[int]) -> set[int]:
         """Those of ``ids`` that are users of the application."""
