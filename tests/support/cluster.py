@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tests.support.bus import TestBus, Weather
 from tests.support.ports import free_port
 from voxcube.client import Client, DialogType, Message
+from voxcube.client.receipts import Receipt
 from voxcube.server.accounts import Accounts
 from voxcube.server.app import App
 from voxcube.server.config import Config
@@ -43,7 +44,7 @@ class Seat:
         self.wire: list[Written] = []
         self.sent: set[str] = set()
         life: Any = cube.chat._life
-        self._inner: Callable[[Element], None] = life._on_stanza
+        self._inner: Callable[[Element, Receipt], None] = life._on_stanza
         life._on_stanza = self._note  # below the SDK, which drops what it was given before
 
     async def send(self, body: str, *, to: Seat | None = None, dialog_id: str | None = None, **other: Any) -> Message:
@@ -64,7 +65,7 @@ class Seat:
         except TimeoutError:
             raise AssertionError(f"user {self.user_id} at node {self.node} was given only {self.wire}") from None
 
-    def _note(self, stanza: Element) -> None:
+    def _note(self, stanza: Element, receipt: Receipt) -> None:
         copy = stanza.find("sent")
         inner = stanza
         if copy is not None:
@@ -77,7 +78,7 @@ class Seat:
             dialog_id = dialog.text if dialog is not None else ""
             late = inner.find("delay") is not None
             self.wire.append(Written(dialog_id, inner.get("id") or "", body.text, copy is not None, late))
-        self._inner(stanza)
+        self._inner(stanza, receipt)
 
 
 class Cluster:
