@@ -11,6 +11,7 @@ from tests.support.bus import Weather
 from tests.support.cluster import joined
 from tests.support.postgres import PostgresServer
 from voxcube.client import DialogType
+from voxcube.client.receipts import Receipt
 from voxcube.xmpp.xml import Element
 
 
@@ -27,13 +28,13 @@ async def test_what_rest_changes_on_one_node_is_seen_on_the_other(
         seen: list[tuple[str, str]] = []  # (what, about which message), in the order it came to Bob
         inner = bob._inner
 
-        def note(stanza: Element) -> None:
+        def note(stanza: Element, receipt: Receipt) -> None:
             for name in ("replace", "remove"):
                 if (change := stanza.find(name)) is not None:
                     seen.append((name, change.get("id") or ""))
             if stanza.name == "message" and stanza.find("body") is not None and stanza.find("replace") is None:
                 seen.append(("message", stanza.get("id") or ""))
-            inner(stanza)
+            inner(stanza, receipt)
 
         bob._inner = note
         quiet: list[str] = []
