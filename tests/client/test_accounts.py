@@ -117,6 +117,8 @@ async def test_update_sends_what_is_given() -> None:
         assert rest.body() == {"user": {"tag_list": None}}
         await cube.users.update(password="n3w-secret", old_password="s3cret-pass")
         assert rest.body() == {"user": {"password": "n3w-secret", "old_password": "s3cret-pass"}}
+        await cube.users.update(login="anne", old_password="s3cret-pass")
+        assert rest.body() == {"user": {"login": "anne", "old_password": "s3cret-pass"}}
         for half in ({"password": "n3w-secret"}, {"old_password": "s3cret-pass"}, {}):
             with pytest.raises(ValueError, match="give"):
                 await cube.users.update(**half)  # type: ignore[arg-type]

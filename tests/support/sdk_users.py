@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from tests.support.js_user import JsUser
 from tests.support.node import PASSWORD, Node, Person
 from voxcube.client import Client
+from voxcube.client.http import SessionRestorer
 
 
 @asynccontextmanager
@@ -29,7 +30,9 @@ async def browser(node: Node, person: Person) -> AsyncIterator[JsUser]:
 
 
 @asynccontextmanager
-async def client(node: Node, person: Person) -> AsyncIterator[Client]:
+async def client(
+    node: Node, person: Person, *, on_session_expired: SessionRestorer | None = None
+) -> AsyncIterator[Client]:
     """A user of our SDK with a session and a chat connection in clear."""
     async with Client(
         app_id=person.app_id,
@@ -39,6 +42,7 @@ async def client(node: Node, person: Person) -> AsyncIterator[Client]:
         chat_address="127.0.0.1",
         chat_port=node.app.doors["xmpp"][1],
         transport="tcp",
+        on_session_expired=on_session_expired,
     ) as cube:
         await cube.auth.create_session(login=person.login, password=PASSWORD)
         await cube.chat.connect(person.id, PASSWORD)

@@ -115,7 +115,8 @@ class Users:
             timezone: minutes from UTC.
             tags: the new tags in place of the old ones, at most five; an empty list removes all.
             password: the new password, together with ``old_password``.
-            old_password: the password until now.
+            old_password: the password until now; also for another login, email or phone where the application
+                requires it (``require_password_for_account_changes``).
 
         Returns:
             The user as it is now; ``cube.session.user`` is replaced by it.
@@ -124,7 +125,7 @@ class Users:
             ValidationFailed: a refused value, a taken login, or a wrong old password; ``errors`` names the field.
             SessionExpired, Forbidden: no session of a user.
             TransportError: the network failed.
-            ValueError: one password without the other, or nothing to change.
+            ValueError: a new password without the old one, or nothing to change.
 
         Source: ConnectyCube REST API, "Update user".
 
@@ -132,7 +133,7 @@ class Users:
             >>> ann = await cube.users.update(full_name="Ann Ray", phone=CLEAR)
             >>> await cube.users.update(password="n3w-secret", old_password="s3cret-pass")
         """
-        if (password is None) != (old_password is None):
+        if password is not None and old_password is None:
             raise ValueError("a new password needs the old one: give password and old_password")
         user = changed(
             {
@@ -149,11 +150,12 @@ class Users:
                 "timezone": timezone,
                 "tag_list": tags if tags is None or isinstance(tags, Clear) else _tags(tags),
                 "password": password,
-                "old_password": old_password,
             }
         )
         if not user:
             raise ValueError("give what to change")
+        if old_password is not None:
+            user["old_password"] = old_password
         reply = await self._http.request("PUT", f"users/{self._http.user_id}", json={"user": user})
         updated = reply.read(_user)
         session = self._http.session
