@@ -198,6 +198,21 @@ async def test_nobody_adds_the_blocker_later(people: People, form: bool) -> None
     assert people.names(answer.json()) == {"bob", "cyd"}
 
 
+async def test_a_private_dialog_stays_out_of_the_list_of_the_blocker(people: People) -> None:
+    await people.one_way()
+    ann, bob = people.clients["ann"], people.clients["bob"]
+    answer = await bob.post("/chat/Dialog", json={"type": 3, "occupants_ids": [people.users["ann"].id]})
+    assert answer.status_code == 201
+    dialog_id = answer.json()["_id"]
+    message = {"chat_dialog_id": dialog_id, "message": "hello", "send_to_chat": 1}
+    assert (await bob.post("/chat/Message", json=message)).status_code == 403
+    assert [one["_id"] for one in (await bob.get("/chat/Dialog")).json()["items"]] == [dialog_id]
+    assert (await ann.get("/chat/Dialog")).json()["items"] == []
+    await people.world.privacy.set_default(people.world.app.id, people.users["ann"].id, None)
+    assert (await bob.post("/chat/Message", json=message)).status_code == 201
+    assert [one["_id"] for one in (await ann.get("/chat/Dialog")).json()["items"]] == [dialog_id]
+
+
 async def test_administrators_are_not_blocked(people: People) -> None:
     await people.block(PrivacyItem(1, True))
     world, ann = people.world, people.users["ann"].id

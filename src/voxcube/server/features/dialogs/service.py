@@ -107,19 +107,29 @@ class DialogService:
             raise Invalid({"occupants_ids": ["must name exactly one other user for a private dialog"]})
         if not await self._users.existing(app_id, others):
             raise Invalid({"occupants_ids": ["names a user that does not exist"]})
-        _, view = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new)
+        hidden = await self.refusing(app_id, user_id, others)
+        _, view = await self._make_private(app_id, user_id, others[0], shown_to=user_id, new=new, hidden=hidden)
         return await self.as_seen(app_id, user_id, view)
 
     async def _make_private(
-        self, app_id: int, a: int, b: int, *, shown_to: int | None = None, new: NewDialog | None = None
+        self,
+        app_id: int,
+        a: int,
+        b: int,
+        *,
+        shown_to: int | None = None,
+        new: NewDialog | None = None,
+        hidden: Collection[int] = (),
     ) -> tuple[Dialog, DialogView | None]:
-        """The dialog, and how ``shown_to`` sees it."""
+        """The dialog, and how ``shown_to`` sees it; a new one is not in the lists of ``hidden`` until its next
+        message."""
 
         async def find_or_make(tx: Tx) -> tuple[Dialog, DialogView | None]:
             dialog = await self._dialogs.by_pair(tx, app_id, a, b)
             if dialog is None:
                 dialog = self._new(app_id, shown_to or a, DialogType.PRIVATE, pair=pair_key(a, b), new=new)
-                await self._insert(tx, dialog, [self._member(dialog, user) for user in sorted({a, b})])
+                rows = [self._member(dialog, user, hidden=user in hidden) for user in sorted({a, b})]
+                await self._insert(tx, dialog, rows)
             elif shown_to is not None:
                 await self._dialogs.show(tx, dialog.id, shown_to)
             view = None if shown_to is None else await self.view_in(tx, app_id, dialog.id, shown_to)
@@ -219,8 +229,8 @@ class DialogService:
             updated_at_ms=now,
         )
 
-    def _member(self, dialog: Dialog, user_id: int, *, admin: bool = False) -> Member:
-        return Member(dialog_id=dialog.id, user_id=user_id, admin=admin, joined_at=self._clock.now())
+    def _member(self, dialog: Dialog, user_id: int, *, admin: bool = False, hidden: bool = False) -> Member:
+        return Member(dialog_id=dialog.id, user_id=user_id, admin=admin, hidden=hidden, joined_at=self._clock.now())
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
