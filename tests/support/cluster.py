@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tests.support.bus import TestBus, Weather
 from tests.support.ports import free_port
-from voxcube.client import Client, DialogType, Message
+from voxcube.client import Client, DialogType, Event, Message
 from voxcube.client.receipts import Receipt
 from voxcube.server.accounts import Accounts
 from voxcube.server.app import App
@@ -34,6 +34,10 @@ class Written(NamedTuple):
     late: bool
 
 
+def _taken(event: object) -> None:
+    """A listener for events that the test sees in `Seat.wire`."""
+
+
 class Seat:
     """A user at one node: an SDK client, and everything the server wrote to it."""
 
@@ -46,6 +50,8 @@ class Seat:
         life: Any = cube.chat._life
         self._inner: Callable[[Element, Receipt], None] = life._on_stanza
         life._on_stanza = self._note  # below the SDK, which drops what it was given before
+        for event in Event:  # what no listener takes is not acknowledged, and comes again with the next session
+            cube.chat.on(event, _taken)
 
     async def send(self, body: str, *, to: Seat | None = None, dialog_id: str | None = None, **other: Any) -> Message:
         message = await self.cube.chat.send(body=body, to_user=to.user_id if to else None, dialog_id=dialog_id, **other)
