@@ -132,7 +132,7 @@ def test_only_some_commands_make_a_data_directory_and_they_say_so(tmp_path: Path
     assert refused(voxcube("app", "list", "--data", "data")).startswith(
         f"there is no database {tmp_path}/data/voxcube.db (option data)"
     )
-    status, out, errors = voxcube("app", "create", "Test", "--data", "made")
+    status, out, errors = voxcube("app", "create", "Test", "--no-session-creates-user", "--data", "made")
     assert (status, errors) == (0, f"voxcube: created the data directory {tmp_path}/made\n")
     assert "auth_key=" in out
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700

@@ -45,7 +45,8 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     """The one line of a refusal."""
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert done.stdout == ""
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("voxcube: ")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("voxcube: ")]
+    (line,) = [line for line in lines if not line.startswith("voxcube: created the data directory ")]
     return line
 
 

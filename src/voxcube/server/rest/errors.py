@@ -24,6 +24,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.TooManyRequests: 429,
     errors.TooLong: 503,
     errors.Unavailable: 503,
+    errors.Uncertain: 503,
     errors.DomainError: 500,
 }
 

@@ -17,7 +17,8 @@ from voxcube.server.core.errors import Blocked, Forbidden, Invalid, NotFound
 from voxcube.server.core.models import DialogType
 from voxcube.server.storage.inbox import LISTED
 
-LARGEST = 256 * 1024  # bytes of an encoded message, whichever adapter it came by
+LARGEST = 256 * 1024  # bytes of a message, whichever adapter it came by
+STAMPS = 2048  # bytes that the server adds to it: addresses, ids, dates; a message that could be sent is not refused
 KEEPING = 1000  # messages being kept for who is away; beyond them senders wait
 GROUP_TYPES = (DialogType.GROUP, DialogType.PUBLIC, DialogType.BROADCAST)
 
@@ -233,7 +234,7 @@ class MessageService:
             self._encoder.encode(draft)
         except ValueError as error:  # XML cannot carry a name or a text that REST can
             raise Invalid(str(error)) from None
-        if sum(map(len, draft.encoded)) > LARGEST:
+        if sum(map(len, draft.encoded)) > LARGEST + STAMPS:
             raise Invalid(f"The message is too large (maximum is {LARGEST} bytes)")
         if not draft.save or facts is None:  # a message to oneself is relayed only
             self.relay(draft.pending, draft.dialog_id, lambda: self._relayed(draft))
