@@ -18,7 +18,9 @@ ATTACKER, BYSTANDER = "127.0.0.2", "127.0.0.3"  # the server counts by address
 
 
 def rest(server: ServerProcess, address: str) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(local_address=address, limits=httpx.Limits(max_connections=1000))
+    transport = httpx.AsyncHTTPTransport(
+        local_address=address, limits=httpx.Limits(max_connections=250)
+    )  # the server takes 256
     return httpx.AsyncClient(base_url=server.api_url, transport=transport, timeout=300)
 
 

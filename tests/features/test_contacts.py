@@ -84,6 +84,7 @@ async def test_the_list_and_its_pushes(stage: Node) -> None:
     ann, bob, cyd = [await stage.person() for _ in range(3)]
     desk, phone, browser = await stage.login(ann), await stage.login(ann), await stage.login(ann, js=True)
     for peer in (desk, phone, browser):
+        await peer.ping()  # behind the presence of the others
         peer.take_all("presence")
     assert await listed(desk) == await listed(phone) == ""
     await change(desk, f'<item jid="{bob.jid}/x" name="Bob &amp; co" subscription="both"><group>A</group></item>')
@@ -132,6 +133,7 @@ async def test_a_subscription_from_asking_to_its_end(stage: Node) -> None:
     ann, bob = await stage.person(), await stage.person()
     mine, silent, theirs = await stage.login(ann), await stage.login(ann), await stage.login(bob)
     for peer in (mine, silent):
+        await peer.ping()  # behind the presence of the other
         peer.take_all("presence")
     assert await listed(mine) == await listed(theirs) == ""
     mine.send(presence(bob, "subscribe", "<status>it is me</status>"))
@@ -160,9 +162,11 @@ async def test_a_subscription_from_asking_to_its_end(stage: Node) -> None:
     late = await stage.login(ann)
     assert (await late.wait("presence", from_=theirs.jid)).find("show") is not None
     for peer in (mine, silent, late):
+        await peer.ping()
         peer.take_all("presence")
     await nothing(theirs)
     again = await stage.login(bob)
+    await theirs.ping()
     theirs.take_all("presence")
     for peer in (mine, silent, late):
         await peer.wait("presence", from_=again.jid)

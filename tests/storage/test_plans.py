@@ -28,6 +28,8 @@ MEANT = {
         "presence._IN_APP_ELSEWHERE",
     ),
     *("users._ENDED_GUESTS", "users._ONLINE", "users._ONLINE_AMONG", "users._ONLINE_COUNT"),
+    # In the lane of scans; and of the lists of who is online.
+    *("privacy._NAMING_ALL", "privacy._NAMING_ONLINE"),
 }
 # Not: subqueries, whose tables have lines of their own; and the search index where it is asked for something.
 _SCANNED = re.compile(r"SCAN (?!anon_\d|message_texts VIRTUAL TABLE INDEX \d+:\S)(\w+)")

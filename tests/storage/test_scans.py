@@ -35,6 +35,7 @@ INDEXED = {
     *("storage/dialogs.view", "storage/dialogs.unread", "storage/history.stored", "storage/history._reach"),
     *(
         "storage/users.by_",
+        "storage/users._by_key",
         "storage/users.existing",
         "storage/users.around",
         "storage/users.password_versions",
@@ -50,7 +51,7 @@ INDEXED = {
 SCANNING = {"storage/finding.messages", "storage/finding.dialogs"}
 LOOKING = {
     *("storage/history.page", "storage/history.count", "storage/dialogs.page", "storage/dialogs.count"),
-    *("storage/users.page", "storage/archive.page"),
+    *("storage/users.page", "storage/archive.page", "storage/privacy.naming"),
 }
 _READS = {"read", "fetch", "row", "value"}
 SLOW = Forked(

@@ -151,13 +151,18 @@ class Node:
         return dialog_id
 
     async def history(self, person: Person, dialog_id: str, **query: Any) -> list[dict[str, Any]]:
-        """The messages of a dialog as REST shows them; by default they are not marked as read by this."""
+        """The messages of a dialog as REST shows them, over as many pages as they fill; by default they are not marked
+        as read by this."""
         parameters = {"chat_dialog_id": dialog_id, "mark_as_read": 0, **query}
+        items: list[dict[str, Any]] = []
         async with await self.rest_login(person) as client:
-            answer = await client.get("/chat/Message", params=parameters)
-        assert answer.status_code == 200, answer.text
-        items: list[dict[str, Any]] = answer.json()["items"]
-        return items
+            while True:
+                answer = await client.get("/chat/Message", params={**parameters, "skip": len(items)})
+                assert answer.status_code == 200, answer.text
+                page = answer.json()
+                items += page["items"]
+                if len(page["items"]) < page["limit"] or "limit" in query:
+                    return items
 
 
 @contextlib.asynccontextmanager
