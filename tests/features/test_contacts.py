@@ -173,6 +173,7 @@ async def test_a_subscription_from_asking_to_its_end(stage: Node) -> None:
     await again.close()
     for peer in (mine, silent, late):
         await peer.wait("presence", from_=again.jid, type="unavailable")
+    await theirs.ping()
     theirs.take_all("presence")
     theirs.send(presence(ann, "unsubscribed"))
     assert await pushed(theirs) == entry(ann, "none")
